@@ -1,0 +1,41 @@
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(INSTALLED) ## install, train the small example and its twin, test them and compare
+	$(BIN)/python -m research.cli fit --config configs/quickstart.yaml
+	$(BIN)/python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
+	$(BIN)/python -m research.cli fit --config configs/quickstart.yaml --config configs/ce_only/quickstart.yaml
+	$(BIN)/python -m research.cli test --config configs/quickstart.yaml --config configs/ce_only/quickstart.yaml --ckpt_path last
+	$(BIN)/python -m research.cli report --newest runs/quickstart-ce-only runs/quickstart
+
+test: $(INSTALLED) ## install and run the tests; PYTEST_ARGS="-m slow" for the long ones
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## repair what can be repaired of style and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove tool caches and build products; runs/ and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(INSTALLED)
+	find . \( -path ./.venv -o -path ./runs \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp: the environment is renewed when what it is made from changes.
+$(INSTALLED): pyproject.toml constraints.txt
+	@for python in $(BIN)/python python3.11 python3; do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	done || { echo 'Python 3.11 or newer is needed: install it so that python3.11 or python3 starts it.' >&2; exit 1; }; \
+	test $$python = $(BIN)/python || $$python -m venv --clear .venv
+	@echo 'Installing into .venv (some minutes the first time) ...'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

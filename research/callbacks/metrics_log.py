@@ -1,0 +1,60 @@
+"""Writes each step's figures to the loggers before the checkpoint of that step, so that no resumed log has a gap."""
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from lightning import Callback, Trainer
+
+from research.callbacks.csv_log import CSVLog
+from research.callbacks.memory import peak_memory
+from research.data.batch import Batch
+from research.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
+
+
+class MetricsLog(Callback):
+    """Losses, weights, learning rate and gradient norm of the module, real tokens a second, and peak memory in GB.
+
+    A loss that is not finite ends the run before it can reach a checkpoint.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLog):
+                logger.rewind(trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
+        self.tokens, self.since = 0, time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: "LightningModule",
+        outputs: Any,
+        batch: dict[str, Batch | None],
+        batch_idx: int,
+    ) -> None:
+        module: Any = pl_module
+        figures: dict[str, float] = {name: float(value) for name, value in module.figures.items()}
+        step = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        bad = [name for name, value in figures.items() if name.startswith("loss") and not math.isfinite(value)]
+        if bad:
+            names = ", ".join(name.removeprefix("loss/") for name in bad if name != "loss") or "the weighted sum"
+            raise UserError(
+                f"step {step}: the loss of {names} is not finite; lower model.optimisation.lr or set "
+                "trainer.gradient_clip_val, then go on from the last checkpoint"
+            )
+        self.tokens += trainer.world_size * sum(b.real_tokens for b in batch.values() if b is not None)
+        if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        now = time.perf_counter()
+        figures["tokens_per_second"] = self.tokens / (now - self.since)
+        figures["peak_memory_gb"] = peak_memory()
+        figures["epoch"] = trainer.current_epoch
+        self.tokens, self.since = 0, now
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
+        self.since, self.tokens = time.perf_counter(), 0

@@ -1,0 +1,50 @@
+"""``predictions.jsonl``: a line for each example of the test splits, in the order of the data."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning import Callback, Trainer
+
+from research.data.batch import Batch
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
+
+
+class Predictions(Callback):
+    """Each line names its stream and where the example stands, then what :func:`predict` says of it.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.lines = folder, dict[tuple[int, int], dict[str, Any]]()
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: "LightningModule",
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        name = data.held_out_streams("test")[dataloader_idx]
+        assert batch.index is not None
+        for index, answer in zip(batch.index.tolist(), outputs, strict=True):
+            where = data.streams[name].where("test", index)
+            self.lines[dataloader_idx, index] = {"stream": name, "where": where, **answer}
+
+    def on_predict_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
+        rank = f".{trainer.global_rank}" if trainer.world_size > 1 else ""
+        path = self.folder / f"predictions{rank}.jsonl"
+        work = path.with_suffix(".new")
+        with work.open("w") as file:
+            for _, line in sorted(self.lines.items()):
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        os.replace(work, path)
+        print(f"{len(self.lines)} predictions in {path}")

@@ -1,0 +1,70 @@
+"""What someone set in config files and on the command line, with the place of each key."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from research.errors import UserError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A dotted key, its value as text (empty for mappings and lists), and ``file:line: `` if from a file."""
+
+    key: str
+    value: str
+    where: str = ""
+
+
+def settings_of(arguments: list[str]) -> Iterator[Setting]:
+    """All that config files and options set, in their order.
+
+    Raises:
+        UserError: for a config file that is missing or no YAML.
+    """
+    for argument, following in pairwise([*arguments, ""]):
+        name, equals, value = argument.lstrip("-").partition("=")
+        value = value if equals else following
+        if argument.startswith("-") and name in ("c", "config") and not value.startswith("{"):
+            yield from _flat(_read(value), "", value, 0)
+        elif argument.startswith("--"):
+            try:
+                yield from _flat(yaml.compose(value), "" if name == "config" else name, None, 0)
+            except yaml.YAMLError:
+                yield Setting(name, value)
+
+
+def _read(name: str) -> yaml.Node:
+    try:
+        node = yaml.compose(Path(name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{name}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{name}:{line}: not UTF-8 at byte {error.start} of the file") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{name}:{line}: no YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: no YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{name}: holds no keys" + ("; the file is empty" if node is None else ""))
+    return node
+
+
+def _flat(node: Any, key: str, file: str | None, line: int) -> Iterator[Setting]:
+    where = f"{file}:{line + 1}: " if file else ""
+    yield Setting(key, node.value if isinstance(node, yaml.ScalarNode) else "", where)
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            below = key if name.value == "<<" else f"{key}.{name.value}" if key else str(name.value)
+            yield from _flat(value, below, file, name.start_mark.line)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            yield from _flat(value, f"{key}[{i}]", file, value.start_mark.line)

@@ -1,0 +1,108 @@
+"""A stream's batch: the views that the objectives asked for, as padded tensors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from research.step import View
+
+IGNORE = -100  # a position that carries no loss, as in torch.nn.functional.cross_entropy
+
+
+@dataclass
+class Example:
+    """One tokenised record without special tokens; ``second`` is the other text of a pair.
+
+    ``ends`` is false where the text goes on in another example, or brings its own end tokens.
+    """
+
+    first: np.ndarray
+    second: np.ndarray | None = None
+    target: np.ndarray | None = None
+    ends: bool = True
+
+
+@dataclass
+class Row:
+    """One example as one view shows it, before padding. ``labels[t]`` is what position t has to predict."""
+
+    ids: np.ndarray
+    labels: np.ndarray | None = None
+    decoder_ids: np.ndarray | None = None
+    second: int = 0  # where the second text of a pair begins; 0 where there is none
+
+
+@dataclass
+class Tokens:
+    """What a student reads.
+
+    Shapes: ``ids`` (N, L) int64; ``mask`` (N, L) bool, true at real tokens; ``types`` (N, L) int64 or none;
+    ``decoder_ids`` (N, D) int64 or none; ``labels`` (N, D or L) int64 or none: the token that the hidden state
+    of the same position has to predict, and -100 where there is no loss (so no shift is left to the objective).
+    """
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor | None = None
+    types: Tensor | None = None
+    decoder_ids: Tensor | None = None
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Tokens":
+        present = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+        return Tokens(**{name: value.to(device, non_blocking=non_blocking) for name, value in present.items()})
+
+
+@dataclass
+class Batch:
+    """The views of N examples, and their labels: (N,) int64 classes, (N, C) float indicators or (N,) float.
+
+    ``index`` (N,) numbers the examples within their split.
+    """
+
+    views: dict["View", Tokens]
+    labels: Tensor | None = None
+    index: Tensor | None = None
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
+        views = {view: tokens.to(device, non_blocking) for view, tokens in self.views.items()}
+        return Batch(views, labels, self.index)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.views.values())).ids)
+
+    @property
+    def real_tokens(self) -> int:
+        """Tokens of the examples themselves, padding and further views not counted."""
+        return int(next(iter(self.views.values())).mask.sum())
+
+
+StreamBatches = Mapping[str, Batch]
+
+
+def pad(rows: Sequence[np.ndarray], value: int) -> Tensor:
+    """Stack arrays of unequal length into (N, longest) int64, filled up on the right with ``value``."""
+    out = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
+    for line, row in zip(out, rows, strict=True):
+        line[: len(row)] = row
+    return torch.from_numpy(out)
+
+
+def pad_rows(rows: Sequence[Row], pad_id: int, types: bool) -> Tokens:
+    """Pad the rows of one view to the longest of them."""
+    ids = pad([row.ids for row in rows], pad_id)
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    tokens = Tokens(ids, torch.arange(ids.shape[1]) < lengths[:, None])
+    if rows[0].labels is not None:
+        tokens.labels = pad([row.labels for row in rows if row.labels is not None], IGNORE)
+    if rows[0].decoder_ids is not None:
+        tokens.decoder_ids = pad([row.decoder_ids for row in rows if row.decoder_ids is not None], pad_id)
+    if types:
+        second = torch.tensor([row.second or len(row.ids) for row in rows])
+        tokens.types = ((torch.arange(ids.shape[1]) >= second[:, None]) & tokens.mask).long()
+    return tokens

@@ -1,0 +1,158 @@
+"""The mixture owns the named corpora and tasks and merges their loaders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import CombinedLoader
+from torch.utils.data import DataLoader
+
+from research.data.batch import Batch
+from research.data.sampling import Joint, Sampling, Turns
+from research.data.stream import Stream, StreamInfo
+from research.data.stream_module import Connection, StreamDataModule
+from research.errors import UserError
+from research.step import Clean, View
+
+if TYPE_CHECKING:
+    from research.module import HybridModule
+
+
+class ResumableLoader(DataLoader):
+    """A loader over positions. Its sampler asks where training stands, so it has no state of its own to restore."""
+
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        pass
+
+
+class MixtureDataModule(LightningDataModule):
+    """Named streams merged by Lightning's CombinedLoader; a batch is ``{stream: Batch}``.
+
+    Args:
+        streams: corpora and tasks by name.
+        mixture: how they share the steps.
+        num_workers: loader processes of each stream; 0 loads in the main process.
+        cache: folder of the tokenised tables; the default lies in the user's cache folder.
+    """
+
+    def __init__(
+        self,
+        streams: dict[str, StreamDataModule],
+        mixture: Sampling | None = None,
+        num_workers: int = 0,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__()
+        if not streams:
+            raise UserError("data.streams: give at least one stream")
+        if num_workers < 0:
+            raise UserError(f"data.num_workers is {num_workers}; it must be at least 0")
+        self.streams, self.mixture = streams, mixture or Joint()
+        self.num_workers, self.cache = num_workers, cache
+        self._module: HybridModule | None = None
+
+    def connect(self, module: "HybridModule", seed: int = 0) -> None:
+        """Introduce the streams to what reads them and check that the two fit; loads no weights.
+
+        Raises:
+            UserError: for an objective whose stream or family does not fit, or settings that do not name the streams.
+        """
+        module.check({name: stream.info for name, stream in self.streams.items()})
+        views = module.views()
+        self.mixture.connect(list(self.streams), seed)
+        for name, stream in self.streams.items():
+            if name not in views:
+                raise UserError(f"data.streams.{name}: no objective reads this stream; remove it or add an objective")
+            cache = Path(self.cache).expanduser() if self.cache else None
+            stream.connect(Connection(name, module.student, views[name], seed, cache))
+        self._module = module
+
+    def prepare_data(self) -> None:
+        if self._module is None:
+            self.connect(self._trained())
+        for stream in self.streams.values():
+            stream.prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._module is None:
+            self.connect(self._trained())
+        streams = self.streams.values()
+        if not all(stream.rows for stream in streams):
+            for stream in streams:
+                stream.split()
+            held_out = [stream.held_out() for stream in streams]
+            everything = {
+                split: np.concatenate([h[split] for h in held_out if split in h] or [np.zeros(0, np.uint64)])
+                for split in ("validation", "test")
+            }
+            for stream in streams:
+                stream.drop(everything)
+                stream.settle()
+        self._trained().streams = self.infos()
+
+    def infos(self) -> dict[str, StreamInfo]:
+        return {name: stream.info for name, stream in self.streams.items()}
+
+    def train_dataloader(self) -> CombinedLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        parts = {name: stream.stream("train") for name, stream in self.streams.items()}
+        ranks = trainer.world_size
+        steps = self.mixture.epoch_steps({name: -(-len(part) // ranks) for name, part in parts.items()})
+
+        def start() -> int:
+            return trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+
+        return CombinedLoader(
+            {
+                name: self._loader(part, Turns(self.mixture, name, steps, start, trainer.global_rank, ranks))
+                for name, part in parts.items()
+            },
+            "min_size",
+        )
+
+    def val_dataloader(self) -> CombinedLoader:
+        return self._held_out("validation")
+
+    def test_dataloader(self) -> CombinedLoader:
+        return self._held_out("test")
+
+    def predict_dataloader(self) -> CombinedLoader:
+        return self._held_out("test", [Clean()])
+
+    def held_out_streams(self, split: str) -> list[str]:
+        """The streams that have such a split, in the order of the loader."""
+        return [name for name, stream in self.streams.items() if split in stream.rows and len(stream.rows[split][1])]
+
+    def _held_out(self, split: str, views: list[View] | None = None) -> CombinedLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        names = self.held_out_streams(split)
+        if split == "test" and not names:
+            raise UserError("data.streams: no stream has a test split; set test on one of them")
+        rank, ranks = trainer.global_rank, trainer.world_size
+        loaders = {}
+        for name in names:
+            part = self.streams[name].stream(split)
+            part.views = views or part.views
+            loaders[name] = self._loader(part, range(rank, len(part), ranks))
+        return CombinedLoader(loaders, "sequential")
+
+    def _loader(self, stream: Stream, positions: Turns | range) -> "DataLoader[Batch | None]":
+        return ResumableLoader(
+            stream,
+            batch_size=None,
+            sampler=positions,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=self._trained().device.type == "cuda",
+        )
+
+    def _trained(self) -> "HybridModule":
+        assert self.trainer is not None
+        module: HybridModule = self.trainer.lightning_module  # type: ignore[assignment]
+        return module

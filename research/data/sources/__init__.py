@@ -1,0 +1,21 @@
+"""Where raw records come from. A new source is a class with `__iter__` and `fingerprint`, named in YAML."""
+
+from research.data.sources.delimited import CSV, LabelledLines
+from research.data.sources.folders import Folders
+from research.data.sources.hub import HubDataset
+from research.data.sources.json_lines import JSONLines
+from research.data.sources.package import Package
+from research.data.sources.source import Record, Source
+from research.data.sources.text_files import TextFiles
+
+__all__ = [
+    "CSV",
+    "Folders",
+    "HubDataset",
+    "JSONLines",
+    "LabelledLines",
+    "Package",
+    "Record",
+    "Source",
+    "TextFiles",
+]

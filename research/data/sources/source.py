@@ -1,0 +1,34 @@
+"""What every source is: an iterable of records that can say what its content is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NotRequired, TypedDict
+
+
+class Record(TypedDict):
+    """One raw example.
+
+    `text`, `text_pair` (the second sentence of a pair) and `target` (the text to generate) are strings.
+    `label` is a string, a float, or a list of strings where one example bears several.
+    `where` says where the example stands, `file:line`, for messages to people.
+    """
+
+    text: str
+    text_pair: NotRequired[str]
+    label: NotRequired[str | float | list[str]]
+    target: NotRequired[str]
+    where: str
+
+
+class Source(ABC):
+    """Raw records from a file, a package or a hub. Each iteration starts anew and yields the same records.
+
+    Constructing a source touches no data; iterating raises `UserError` where the data are missing or broken.
+    """
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Record]: ...
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest of the content, and of the settings that shape it: it changes when the records would."""

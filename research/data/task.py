@@ -1,0 +1,198 @@
+"""A task: labelled examples to classify, regress, or generate from."""
+
+import json
+import logging
+import math
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from research.data.batch import Example
+from research.data.sources import Source
+from research.data.stream import Examples, StreamInfo
+from research.data.stream_module import StreamDataModule
+from research.data.tokenised import Column, share
+from research.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+class Texts:
+    """Whole texts or pairs, cut on the right to ``room`` tokens, and targets to ``target_room``."""
+
+    def __init__(self, table: pa.Table, rows: np.ndarray, room: int | None, target_room: int | None) -> None:
+        self.rows, self.room, self.target_room = rows, room, target_room
+        self.first, self.second, self.target = (Column(table, name) for name in ("first", "second", "target"))
+        full = self.first.lengths[rows] + self.second.lengths[rows]
+        self.lengths = full if room is None else np.minimum(full, room)
+
+    def __getitem__(self, index: int) -> Example:
+        row = self.rows[index]
+        first = self.first[row].astype(np.int64)
+        second = self.second[row].astype(np.int64) if self.second.present else None
+        target = self.target[row].astype(np.int64)[: self.target_room] if self.target.present else None
+        if self.room is not None and second is None:
+            first = first[: self.room]
+        elif self.room is not None and second is not None:
+            keep = min(len(second), max(self.room // 2, self.room - len(first)))
+            first, second = first[: self.room - keep], second[:keep]
+        return Example(first, second, target)
+
+
+class TaskDataModule(StreamDataModule):
+    """Labelled examples.
+
+    Args:
+        source: as for every stream, like the settings not named here.
+        problem: ``classify`` (one label), ``multilabel`` (a list of labels), ``regress`` (a number), or ``generate``
+            (a target text).
+        shots: train on this many examples of each class only.
+        shots_seed: which ones.
+        max_length: longer texts are cut; without it, a text longer than the student takes is an error.
+        max_target_length: longest target in tokens.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        problem: Literal["classify", "multilabel", "regress", "generate"] = "classify",
+        validation: float | Source = 0.1,
+        test: float | Source = 0.0,
+        split_seed: int = 0,
+        batch_size: int = 16,
+        max_length: int | None = None,
+        shots: int | None = None,
+        shots_seed: int = 0,
+        max_target_length: int = 128,
+    ) -> None:
+        super().__init__(source, validation, test, split_seed, batch_size, max_length)
+        if shots is not None and (shots < 1 or problem != "classify"):
+            raise UserError(f"data.streams: shots is {shots}; it must be at least 1 and needs problem 'classify'")
+        if max_target_length < 1:
+            raise UserError(f"data.streams: max_target_length is {max_target_length}; it must be at least 1")
+        self.problem, self.shots, self.shots_seed, self.max_target_length = (
+            problem,
+            shots,
+            shots_seed,
+            max_target_length,
+        )
+        self.labels: tuple[str, ...] = ()
+        self.scale = (0.0, 1.0)
+
+    @property
+    def info(self) -> StreamInfo:
+        return StreamInfo(self.problem, self.labels, self.scale)
+
+    def settle(self) -> None:
+        values = self._values("train")
+        if self.problem == "regress":
+            numbers = [self._number(v, w) for v, w in values]
+            self.scale = float(np.mean(numbers)), float(np.std(numbers)) or 1.0
+        elif self.problem in ("classify", "multilabel"):
+            seen = {label for value, where in values for label in self._names(value, where)}
+            self.labels = tuple(sorted(seen))
+            if len(self.labels) < 2:
+                raise UserError(f"{self.key('source')}: the training texts have one label alone: {self.labels}")
+        if self.shots is not None:
+            self._keep_shots(values)
+        for split in self.rows:
+            self._labels(split)  # a label that training has not shown is refused before training
+        if self.problem == "generate":
+            self._check_targets()
+
+    def examples(self, split: str) -> tuple[Examples, Tensor | None]:
+        table, rows = self.rows[split]
+        texts = Texts(table, rows, self._room(table), self.max_target_length)
+        self._check_lengths(texts, table, rows, split)
+        return texts, self._labels(split)
+
+    def _room(self, table: pa.Table) -> int | None:
+        student = self.to.student
+        if self.limit is None:
+            return None
+        room = self.limit - student.family.overhead(Column(table, "second").present)
+        if self.problem == "generate" and student.family.name == "decoder":
+            room -= self.max_target_length  # source and target share one sequence
+        if room < 1:
+            raise UserError(f"{self.key('max_length')} is {self.limit}: it leaves no room for the source text")
+        return room
+
+    def _check_targets(self) -> None:
+        for table, rows in self.rows.values():
+            absent = np.flatnonzero(table["target"].is_null().to_numpy()[rows])
+            if len(absent):
+                where = table["where"][int(rows[absent[0]])].as_py()
+                raise UserError(f"{where}: the record has no target, which problem 'generate' needs")
+
+    def _check_lengths(self, texts: Texts, table: pa.Table, rows: np.ndarray, split: str) -> None:
+        full = texts.first.lengths[rows] + texts.second.lengths[rows]
+        long = np.flatnonzero(full > texts.room) if texts.room is not None else np.zeros(0, int)
+        if len(long) == 0:
+            return
+        if self.max_length is None:
+            where = table["where"][int(rows[long[0]])].as_py()
+            raise UserError(
+                f"{where}: the text has {full[long[0]]} tokens, the student takes {texts.room}; "
+                f"set {self.key('max_length')} to cut longer texts"
+            )
+        log.info("%s: %d of %d %s texts are cut to %d tokens", self.to.name, len(long), len(rows), split, self.limit)
+
+    def _values(self, split: str) -> list[tuple[object, str]]:
+        table, rows = self.rows[split]
+        labels, where = table["label"].take(pa.array(rows)).to_pylist(), table["where"].take(pa.array(rows)).to_pylist()
+        if self.problem != "generate" and None in labels:
+            raise UserError(f"{where[labels.index(None)]}: the record has no label; name its column in the source")
+        return [(None if v is None else json.loads(v), w) for v, w in zip(labels, where, strict=True)]
+
+    def _labels(self, split: str) -> Tensor | None:
+        if self.problem == "generate":
+            return None
+        values = self._values(split)
+        if self.problem == "regress":
+            mean, deviation = self.scale
+            return torch.tensor([(self._number(v, w) - mean) / deviation for v, w in values])
+        index = {label: i for i, label in enumerate(self.labels)}
+        for value, where in values:
+            for name in self._names(value, where):
+                if name not in index:
+                    raise UserError(
+                        f"{where}: label '{name}' was not seen in training; known: {', '.join(self.labels)}"
+                    )
+        if self.problem == "classify":
+            return torch.tensor([index[str(value)] for value, _ in values], dtype=torch.long)
+        out = torch.zeros(len(values), len(self.labels))
+        for line, (value, where) in zip(out, values, strict=True):
+            line[[index[name] for name in self._names(value, where)]] = 1.0
+        return out
+
+    def _names(self, value: object, where: str) -> list[str]:
+        if isinstance(value, list) != (self.problem == "multilabel"):
+            raise UserError(f"{where}: label {value!r} does not suit problem '{self.problem}'")
+        return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+    @staticmethod
+    def _number(value: object, where: str) -> float:
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise UserError(f"{where}: label {value!r} is no finite number, which problem 'regress' needs")
+        return number
+
+    def _keep_shots(self, values: list[tuple[object, str]]) -> None:
+        """Of each class the texts with the smallest hashes under ``shots_seed``, whatever their order in the file."""
+        assert self.shots is not None
+        table, rows = self.rows["train"]
+        draw = share(self.hashes("train"), self.shots_seed + 1_000_003)
+        names = np.array([str(value) for value, _ in values])
+        kept = []
+        for label in self.labels:
+            mine = np.flatnonzero(names == label)
+            if len(mine) < self.shots:
+                raise UserError(f"{self.key('shots')} is {self.shots}; label '{label}' has {len(mine)} training texts")
+            kept.append(mine[np.argsort(draw[mine], kind="stable")[: self.shots]])
+        self.rows["train"] = table, rows[np.sort(np.concatenate(kept))]

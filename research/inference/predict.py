@@ -1,0 +1,42 @@
+"""What a student says of the examples of one batch, as plain values."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from research.data.batch import Batch
+from research.data.stream import StreamInfo
+from research.models.student import Student
+from research.step import Clean
+
+
+@torch.no_grad()
+def predict(student: Student, stream: str, info: StreamInfo, batch: Batch) -> list[dict[str, Any]]:
+    """One dict for each of the N examples.
+
+    ``classify`` gives ``label`` and ``probabilities`` by label; ``multilabel`` the labels above 1/2 and the
+    probabilities; ``regress`` a ``value`` in the unit of the training labels; ``generate`` and unlabelled streams
+    give the ``embedding``, a list of H floats.
+    """
+    encoded = student(batch.views[Clean()])
+    if info.problem == "classify":
+        return [_named(p, info.labels) for p in student.class_logits(encoded, stream).float().softmax(-1)]
+    if info.problem == "multilabel":
+        return [
+            {"labels": [n for n, x in zip(info.labels, p, strict=True) if x > 0.5], "probabilities": _by_name(p, info)}
+            for p in student.class_logits(encoded, stream).float().sigmoid()
+        ]
+    if info.problem == "regress":
+        mean, deviation = info.scale
+        return [{"value": v * deviation + mean} for v in student.class_logits(encoded, stream).float()[:, 0].tolist()]
+    return [{"embedding": row} for row in student.embedding(encoded).float().tolist()]
+
+
+def _named(probabilities: Tensor, labels: tuple[str, ...]) -> dict[str, Any]:
+    best = int(probabilities.argmax())
+    return {"label": labels[best], "probabilities": dict(zip(labels, probabilities.tolist(), strict=True))}
+
+
+def _by_name(probabilities: Tensor, info: StreamInfo) -> dict[str, float]:
+    return dict(zip(info.labels, probabilities.tolist(), strict=True))

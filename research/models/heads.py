@@ -1,0 +1,63 @@
+"""What lies on top of the hidden states: class logits, and the vocabulary applied where a loss needs it."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 1024  # positions whose vocabulary logits are alive at once
+
+
+class ClassificationHead(nn.Sequential):
+    """Dropout and a linear map from an embedding (N, H) to logits (N, outputs)."""
+
+    def __init__(self, width: int, outputs: int, dropout: float = 0.1) -> None:
+        super().__init__(nn.Dropout(dropout), nn.Linear(width, outputs))
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    @property
+    def linear(self) -> nn.Linear:
+        layer = self[1]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+
+class VocabularyHead:
+    """The output embedding: features (M, H) of the positions that carry a loss, weight (V, H), bias (V,) or none."""
+
+    def __init__(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        self.features, self.weight, self.bias = features, weight, bias
+
+    def cross_entropy(self, labels: Tensor, reduction: str = "mean") -> Tensor:
+        """Cross entropy against labels (M,), never holding more than ``CHUNK`` x V logits.
+
+        Gives zero (with a graph) where M is 0.
+        """
+        if len(labels) == 0:
+            return self.features.sum() * 0.0
+        parts = zip(self.features.split(CHUNK), labels.split(CHUNK), strict=True)
+        loss = torch.cat([self._chunk_cross_entropy(*part) for part in parts])
+        return loss if reduction == "none" else getattr(loss, reduction)()
+
+    def divergence(self, other: "VocabularyHead", loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Mean over positions of ``loss(logits, other's logits) -> (m,)``, in chunks."""
+        if len(self.features) == 0:
+            return self.features.sum() * 0.0
+
+        def one(mine: Tensor, theirs: Tensor) -> Tensor:
+            return loss(F.linear(mine, self.weight, self.bias), F.linear(theirs, other.weight, other.bias))
+
+        pairs = list(zip(self.features.split(CHUNK), other.features.split(CHUNK), strict=True))
+        parts = [one(*p) if len(pairs) == 1 else checkpoint(one, *p, use_reentrant=False) for p in pairs]
+        return torch.cat(parts).mean()
+
+    def _chunk_cross_entropy(self, features: Tensor, labels: Tensor) -> Tensor:
+        def call(f: Tensor) -> Tensor:
+            return F.linear_cross_entropy(f, self.weight, labels, linear_bias=self.bias, reduction="none")
+
+        if len(self.features) <= CHUNK or not torch.is_grad_enabled():
+            return call(features)
+        return checkpoint(call, features, use_reentrant=False)

@@ -1,0 +1,273 @@
+"""The model that is trained: a Transformers backbone of any family, its pooling and its heads."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from research.data.batch import Tokens
+from research.data.vocabulary import Vocabulary
+from research.errors import UserError
+from research.models.attention import use_blocked_attention
+from research.models.backbone import load_config, load_model, load_tokenizer
+from research.models.families import Family, family_of
+from research.models.heads import ClassificationHead, VocabularyHead
+from research.models.tokenizer import TrainedTokenizer
+from research.step import Encoded
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+
+DROPOUTS = (  # what configurations call their rates; those of heads that we do not use are left out
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout", "attention_dropout",
+    "activation_dropout", "embedding_dropout", "mlp_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
+)  # fmt: skip
+
+
+class Student(nn.Module):
+    """A backbone with one head a labelled stream. Weights are loaded by :meth:`build`, not before.
+
+    Args:
+        backbone: a hub name, a local folder or ``package:NAME`` (a model inside an installed package). To work
+            offline set ``HF_HUB_OFFLINE=1``.
+        revision: branch, tag or commit of a hub name.
+        architecture: instead of a backbone, a configuration with random weights: ``model_type`` (such as ``bert``,
+            ``gpt2``, ``t5`` or our own ``hybrid_transformer``) and its settings.
+        tokenizer: where the backbone brings none: a name or folder, or a tokenizer trained from a corpus.
+        keep_layers: the layers kept, counted from 0, for a student cut from a teacher.
+        pooling: how token states become one embedding; the default is ``mean``, and ``last`` for decoders.
+        dropout: replaces the dropout rates of the configuration, in [0, 1).
+        freeze_layers: embeddings and this many lowest layers stay as they are; -1 freezes the whole backbone.
+        gradient_checkpointing: trade time for memory.
+        lora: settings of a PEFT ``LoraConfig``; needs the extra ``lora``.
+
+    Raises:
+        UserError: for settings that contradict each other or a backbone that cannot be read.
+    """
+
+    def __init__(
+        self,
+        backbone: str | None = None,
+        revision: str | None = None,
+        architecture: dict[str, Any] | None = None,
+        tokenizer: str | TrainedTokenizer | None = None,
+        keep_layers: list[int] | None = None,
+        pooling: Literal["mean", "first", "last"] | None = None,
+        dropout: float | None = None,
+        freeze_layers: int = 0,
+        gradient_checkpointing: bool = False,
+        lora: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if (backbone is None) == (architecture is None):
+            raise UserError("model.student: give either backbone or architecture")
+        if architecture is not None and tokenizer is None:
+            raise UserError("model.student: an architecture brings no tokenizer; set model.student tokenizer")
+        if dropout is not None and not 0 <= dropout < 1:
+            raise UserError(f"model.student: dropout is {dropout}; it must lie in [0, 1)")
+        if freeze_layers < -1:
+            raise UserError(f"model.student: freeze_layers is {freeze_layers}; it must be at least -1")
+        self.backbone, self.revision, self.architecture = backbone, revision, architecture
+        self._tokenizer, self._pooling = tokenizer, pooling
+        self.keep_layers, self.dropout, self.freeze_layers = keep_layers, dropout, freeze_layers
+        self.gradient_checkpointing, self.lora = gradient_checkpointing, lora
+        self.model: nn.Module | None = None
+        self.heads = nn.ModuleDict()
+
+    @cached_property
+    def config(self) -> "PretrainedConfig":
+        """The backbone's configuration; reading it loads no weights."""
+        config = self._given_config
+        if self.dropout is not None:
+            for name in DROPOUTS:
+                if hasattr(config, name):
+                    setattr(config, name, self.dropout)
+        for name, value in self._tokenizer_facts().items():
+            if name not in (self.architecture or {}):
+                setattr(config, name, value)
+        return config
+
+    @cached_property
+    def _given_config(self) -> "PretrainedConfig":
+        return load_config(self.backbone, self.architecture, self.revision)
+
+    def _tokenizer_facts(self) -> dict[str, int | None]:
+        """What a configuration has to say of its tokenizer: RoBERTa's positions and generation go by it."""
+        if self.architecture is None:
+            return {} if self._given_config.pad_token_id is not None else {"pad_token_id": self.vocabulary.pad}
+        return {
+            "vocab_size": len(self.tokenizer),
+            "pad_token_id": self.vocabulary.pad,
+            "bos_token_id": self.tokenizer.bos_token_id,
+            "eos_token_id": self.tokenizer.eos_token_id,
+            "decoder_start_token_id": self.vocabulary.start,
+        }
+
+    @cached_property
+    def family(self) -> Family:
+        family = family_of(self.config)
+        for name in family.framing:
+            if getattr(self.vocabulary, name) < 0:
+                raise UserError(
+                    f"model.student: the tokenizer has no token to {name} a text, as the {family.name} needs"
+                )
+        return family
+
+    @cached_property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        if isinstance(self._tokenizer, TrainedTokenizer):
+            return self._tokenizer.load()
+        if self._tokenizer is not None:
+            return load_tokenizer(self._tokenizer, None)  # the revision is the backbone's
+        assert self.backbone is not None
+        return load_tokenizer(self.backbone, self.revision)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        given = None if self.architecture is not None else self._given_config
+        return Vocabulary.of(self.tokenizer, getattr(given, "decoder_start_token_id", None))
+
+    @property
+    def width(self) -> int:
+        return self.config.hidden_size
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest sequence that the position embeddings allow, or none where positions are relative."""
+        config: Any = self.config
+        longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+        if config.model_type == "t5" or longest is None:
+            return None
+        return longest - config.pad_token_id - 1 if "roberta" in config.model_type else longest
+
+    @property
+    def pooling(self) -> str:
+        return self._pooling or self.family.default_pooling
+
+    def build(self) -> None:
+        """Load or draw the weights, cut the layers, freeze, and add adapters. A second call does nothing."""
+        if self.model is not None:
+            return
+        model = load_model(self.config, self.backbone, self.revision, self.family)
+        if self.keep_layers is not None:
+            self._cut(model)
+        embedding: Any = model.get_input_embeddings()
+        if len(self.tokenizer) > len(embedding.weight):
+            raise UserError(
+                f"model.student: the tokenizer has {len(self.tokenizer)} tokens, the model's embedding only "
+                f"{len(embedding.weight)}"
+            )
+        if self.gradient_checkpointing:
+            model.activation_checkpointing_enable()
+        use_blocked_attention(model)
+        self.model = model
+        self._freeze()
+        if self.lora is not None:
+            from research.models.lora import add_lora
+
+            add_lora(model, self.lora)
+
+    def add_head(self, stream: str, outputs: int) -> None:
+        """Give a labelled stream its linear head; several objectives may share it."""
+        if stream not in self.heads:
+            self.heads[stream] = ClassificationHead(self.width, outputs)
+
+    def forward(self, tokens: Tokens) -> Encoded:
+        """Encode (N, L) tokens into hidden states (N, L or D, H)."""
+        assert self.model is not None, "Student.build() comes before forward"
+        hidden, memory = self.family.hidden(self.model, tokens)
+        return Encoded(hidden, memory, tokens)
+
+    def embedding(self, encoded: Encoded) -> Tensor:
+        """Pool token states into (N, H)."""
+        mask, states = encoded.tokens.mask, encoded.memory
+        if self.pooling == "first":
+            return states[:, 0]
+        if self.pooling == "last":
+            return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
+        weights = mask.to(states.dtype).unsqueeze(-1)
+        return (states * weights).sum(1) / weights.sum(1)
+
+    def class_logits(self, encoded: Encoded, stream: str) -> Tensor:
+        """Logits (N, outputs) of the stream's head."""
+        return self.heads[stream](self.embedding(encoded))
+
+    def vocabulary_head(self, features: Tensor) -> VocabularyHead:
+        """The language-model head over hidden states (M, H) of selected positions."""
+        model: Any = self.model
+        transform = self.family.lm_transform(model)
+        output = model.get_output_embeddings()
+        return VocabularyHead(features if transform is None else transform(features), output.weight, output.bias)
+
+    def depths(self) -> dict[str, int | None]:
+        """For each named parameter 0 (embeddings), 1 to :attr:`depth` (layers) or none (heads)."""
+        model: Any = self._built()
+        layer_of = {
+            id(p): i + 1
+            for owner, attribute in self.family.stacks(model)
+            for i, layer in enumerate(getattr(owner, attribute))
+            for p in layer.parameters()
+        }
+        base = {id(p) for p in model.base_model.parameters()}
+        embeddings = {id(p) for m in model.base_model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+
+        def depth(name: str, p: nn.Parameter) -> int | None:
+            if id(p) in layer_of:
+                return layer_of[id(p)]
+            if id(p) not in base:
+                return None
+            return 0 if id(p) in embeddings or "embeddings" in name else self.depth
+
+        return {name: depth(name, p) for name, p in self.named_parameters()}
+
+    @property
+    def depth(self) -> int:
+        return max(len(getattr(owner, attribute)) for owner, attribute in self.family.stacks(self._built()))
+
+    def _built(self) -> nn.Module:
+        assert self.model is not None
+        return self.model
+
+    def _cut(self, model: Any) -> None:
+        assert self.keep_layers is not None
+        for owner, attribute in self.family.stacks(model):
+            layers = getattr(owner, attribute)
+            known = set(range(len(layers)))
+            if not self.keep_layers or sorted(known.intersection(self.keep_layers)) != self.keep_layers:
+                raise UserError(
+                    f"model.student: keep_layers is {self.keep_layers}; give rising numbers from 0 to {len(layers) - 1}"
+                )
+            if hasattr(owner, "block") and self.keep_layers[0] != 0:
+                raise UserError("model.student: keep_layers must begin with 0, whose relative positions T5 shares")
+            kept = nn.ModuleList(layers[i] for i in self.keep_layers)
+            for i, layer in enumerate(kept):
+                module: Any
+                for module in layer.modules():
+                    if hasattr(module, "layer_idx"):
+                        module.layer_idx = i
+            setattr(owner, attribute, kept)
+            if hasattr(owner, "config"):  # T5's stacks have their own
+                stack_config: Any = owner.config
+                stack_config.num_hidden_layers = len(kept)
+        for config in (self.config, model.config):  # a loaded model has a copy
+            for name in ("num_hidden_layers", "num_decoder_layers", "decoder_layers"):
+                if hasattr(config, name):
+                    setattr(config, name, len(self.keep_layers))
+            types = getattr(config, "layer_types", None) or []
+            if len(types) > len(self.keep_layers):
+                config.layer_types = [types[i] for i in self.keep_layers]
+
+    def _freeze(self) -> None:
+        if self.freeze_layers > self.depth:
+            raise UserError(
+                f"model.student: freeze_layers is {self.freeze_layers}; the student has {self.depth} layers"
+            )
+        below = self.depth if self.freeze_layers == -1 else self.freeze_layers
+        if not below:
+            return
+        depths = self.depths()
+        for name, parameter in self.named_parameters():
+            depth = depths[name]
+            parameter.requires_grad_(depth is None or depth > below)

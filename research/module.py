@@ -1,0 +1,211 @@
+"""HybridModule owns student, teacher, objectives and weighting, and computes the weighted loss."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from research.data.batch import Batch
+from research.data.stream import StreamInfo
+from research.data.tokenised import tokenizer_fingerprint
+from research.errors import UserError
+from research.inference.predict import predict
+from research.models.student import Student
+from research.models.teacher import Teacher
+from research.objectives.base import Objective
+from research.optimisation import Optimisation
+from research.step import Clean, Step, View
+from research.weighting import Fixed, Weighting
+
+
+class HybridModule(LightningModule):
+    """One training flow for unsupervised, supervised and distillation objectives.
+
+    Args:
+        student: what is trained.
+        objectives: losses by name.
+        teacher: what the student learns from; frozen, in eval mode, and not in the checkpoint.
+        weighting: from the losses to one; the default adds them up.
+        optimisation: learning rates and their schedule.
+        seed: random numbers of step n depend on this and n alone, so that a resumed run repeats them.
+    """
+
+    teacher: Teacher | None
+
+    def __init__(
+        self,
+        student: Student,
+        objectives: dict[str, Objective],
+        teacher: Teacher | None = None,
+        weighting: Weighting | None = None,
+        optimisation: Optimisation | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not objectives:
+            raise UserError("model.objectives: give at least one objective")
+        self.student, self.objectives = student, nn.ModuleDict(objectives)
+        self.weighting, self.optimisation = weighting or Fixed(), optimisation or Optimisation()
+        self.seed, self.streams = seed, dict[str, StreamInfo]()
+        self.config: dict[str, Any] = {}  # the whole run's, kept in checkpoints
+        self.figures: dict[str, Any] = {}  # the last step's, for the loggers
+        object.__setattr__(self, "teacher", teacher)  # past nn.Module, so that it is no part of this module's state
+        self.weighting.check(self.objectives)
+
+    def check(self, streams: Mapping[str, StreamInfo]) -> None:
+        """Refuse objectives that do not fit the streams, the student's family or the teacher; loads no weights.
+
+        Raises:
+            UserError: naming the key.
+        """
+        for name, objective in self._objectives():
+            objective.check(name, self.student.family, streams, self.teacher)
+            for view in objective.views():
+                view.check(f"model.objectives.{name}", self.student, streams[objective.stream].problem)
+        if (
+            self.teacher is not None
+            and self.teacher.student.tokenizer.get_vocab() != self.student.tokenizer.get_vocab()
+        ):
+            raise UserError(
+                "model.teacher: its tokenizer differs from the student's; use a teacher of the same vocabulary"
+            )
+
+    def views(self) -> dict[str, list[View]]:
+        """The views of each stream that any objective reads, each once."""
+        return views_of(dict(self._objectives()))
+
+    def configure_model(self) -> None:
+        self.student.build()
+        for _, objective in self._objectives():
+            objective.build(self.student, self.streams)
+        if self.teacher is not None:
+            self.teacher.build(self.trainer.strategy.root_device)
+            for task in {task for _, objective in self._objectives() for task in objective.probes()}:
+                data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+                texts = data.streams[task].stream("train")
+                texts.views = [Clean()]
+                batches = (texts[i] for i in range(len(texts)))
+                self.teacher.fit_probe(task, batches, len(self.streams[task].labels))
+
+    def on_fit_start(self) -> None:
+        self.student.train()
+
+    def training_step(self, batch: dict[str, Batch | None], batch_idx: int) -> Tensor:
+        progress = min(self.trainer.global_step / self.total_steps, 1.0)
+        active = {
+            n: o
+            for n, o in self._objectives()
+            if batch.get(o.stream) is not None and self.weighting.weight(n, progress)
+        }
+        step = Step(batch, self.student, self.teacher, views_of(active))
+        losses = {name: objective(step) for name, objective in active.items()}
+        loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})
+        self._log_step(losses, weights, loss)
+        return loss
+
+    def on_train_batch_start(self, batch: dict[str, Batch | None], batch_idx: int) -> None:
+        """Seed the dropout of this step by its number, whatever happened before."""
+        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        torch.manual_seed(hash((self.seed, step, self.global_rank)) % 2**63)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.figures["gradient_norm"] = nn.utils.get_total_norm(gradients)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        labels = {name: list(info.labels) for name, info in self.streams.items()}
+        tokenizer = tokenizer_fingerprint(self.student.tokenizer)
+        checkpoint["hybrid"] = {"config": self.config, "labels": labels, "tokenizer": tokenizer}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["hybrid"]["tokenizer"] != tokenizer_fingerprint(self.student.tokenizer):
+            raise UserError(
+                "model.student: its tokenizer is not the checkpoint's; was the cache or its corpus changed?"
+            )
+        for name, labels in checkpoint["hybrid"]["labels"].items():
+            if name in self.streams and tuple(labels) != self.streams[name].labels:
+                mine = list(self.streams[name].labels)
+                raise UserError(f"data.streams.{name}: its labels {mine} are not the checkpoint's {labels}")
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._measure(batch, "validation", dataloader_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._measure(batch, "test", dataloader_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        stream = data.held_out_streams("test")[dataloader_idx]
+        return predict(self.student, stream, self.streams[stream], batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_results("validation")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_results("test")
+
+    def configure_optimizers(self) -> Any:
+        depths = {f"student.{name}": depth for name, depth in self.student.depths().items()}
+        optimizer, schedule = self.optimisation.build(
+            self.named_parameters(), lambda name: depths.get(name), self.student.depth, self.total_steps
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run.
+
+        Raises:
+            UserError: if neither ``max_steps`` nor ``max_epochs`` bounds it.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise UserError("trainer: set max_steps or max_epochs; weights and learning rate follow the run's length")
+        return max(int(steps), 1)
+
+    def _objectives(self) -> list[tuple[str, Objective]]:
+        return list(self.objectives.items())  # type: ignore[arg-type]
+
+    def _no_loss(self) -> Tensor:
+        """Zero with a graph, for a step whose objectives all have weight 0 now."""
+        return 0.0 * torch.stack([p.sum() for p in self.student.parameters() if p.requires_grad]).sum()
+
+    def _measure(self, batch: Batch, split: str, dataloader_idx: int) -> None:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        stream = data.held_out_streams(split)[dataloader_idx]
+        reading = {name: o for name, o in self._objectives() if o.stream == stream}
+        step = Step({stream: batch}, self.student, self.teacher, views_of(reading))
+        for objective in reading.values():
+            objective.measure(step)
+
+    def _log_results(self, split: str) -> None:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        held_out = data.held_out_streams(split)
+        reading = {name: o for name, o in self._objectives() if o.stream in held_out}
+        results = {f"{split}/{name}/{k}": v for name, o in reading.items() for k, v in o.results().items()}
+        self.log_dict(results, logger=False)
+        for logger in self.trainer.loggers:
+            logger.log_metrics(results, self.trainer.fit_loop.epoch_loop.batch_progress.total.ready)
+
+    def _log_step(self, losses: dict[str, Tensor], weights: dict[str, float], loss: Tensor) -> None:
+        """Keep the step's figures for the loggers, and show the losses in the progress bar."""
+        raw = {name: value.detach() for name, value in losses.items()}
+        self.figures = {
+            "loss": loss.detach(),
+            **{f"loss/{name}": value for name, value in raw.items()},
+            **{f"weighted/{name}": value * weights[name] for name, value in raw.items()},
+            **{f"weight/{name}": weight for name, weight in weights.items()},
+            "learning_rate": self.trainer.optimizers[0].param_groups[-1]["lr"],
+        }
+        self.log_dict({"loss": loss.detach(), **raw}, prog_bar=True, logger=False)
+
+
+def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:
+    """The views of each stream that these objectives read, each once."""
+    views: dict[str, list[View]] = {}
+    for objective in objectives.values():
+        known = views.setdefault(objective.stream, [])
+        known += [view for view in objective.views() if view not in known]
+    return views

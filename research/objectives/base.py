@@ -1,0 +1,85 @@
+"""An objective is one loss on one stream: it declares the views that it reads, then computes from them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from research.errors import UserError
+from research.step import Clean, Step, View
+
+if TYPE_CHECKING:
+    from research.data.stream import StreamInfo
+    from research.models.families import Family
+    from research.models.student import Student
+    from research.models.teacher import Teacher
+
+ALL_FAMILIES = ("encoder", "decoder", "encoder-decoder")
+
+
+class Objective(nn.Module, ABC):
+    """Subclasses compute a loss in :meth:`forward` and may say more in the other methods.
+
+    Args:
+        stream: the name of the stream in ``data.streams`` that it reads.
+    """
+
+    families: ClassVar[tuple[str, ...]] = ALL_FAMILIES
+    """The families of students that the objective has a meaning for."""
+    problems: ClassVar[tuple[str, ...]] = ("unlabelled", "classify", "multilabel", "regress", "generate")
+    """The kinds of stream that it can read."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__()
+        self.stream = stream
+        self.mean = MeanMetric()
+
+    def views(self) -> tuple[View, ...]:
+        """The views of the stream that it reads."""
+        return (Clean(),)
+
+    def check(
+        self, name: str, family: "Family", streams: Mapping[str, "StreamInfo"], teacher: "Teacher | None"
+    ) -> None:
+        """Refuse what has no meaning, before any weight is loaded.
+
+        Raises:
+            UserError: for an unknown stream, or a problem or family that the objective does not serve.
+        """
+        if self.stream not in streams:
+            raise UserError(
+                f"model.objectives.{name}: no stream is called '{self.stream}'; data.streams has {', '.join(streams)}"
+            )
+        if (problem := streams[self.stream].problem) not in self.problems:
+            raise UserError(
+                f"model.objectives.{name}: {type(self).__name__} reads streams of problem {', '.join(self.problems)}; "
+                f"data.streams.{self.stream} is {problem}"
+            )
+        if family.name not in self.families:
+            raise UserError(
+                f"model.objectives.{name}: {type(self).__name__} has no meaning for a student of the {family.name} "
+                f"family; it serves {', '.join(self.families)}"
+            )
+
+    def probes(self) -> tuple[str, ...]:
+        """The labelled streams whose classes it asks the teacher for."""
+        return ()
+
+    def build(self, student: "Student", streams: Mapping[str, "StreamInfo"]) -> None:
+        """Add to the student the head it needs."""
+
+    @abstractmethod
+    def forward(self, step: Step) -> Tensor:
+        """The loss, a scalar averaged over what it counts."""
+
+    def measure(self, step: Step) -> None:
+        """Update the objective's metrics with a batch that is not trained on."""
+        self.mean.update(self(step).float(), weight=len(step.batches[self.stream]))
+
+    def results(self) -> dict[str, float]:
+        """What :meth:`measure` has gathered since the last call, which starts it anew."""
+        loss = self.mean.compute().item()
+        self.mean.reset()
+        return {"loss": loss}

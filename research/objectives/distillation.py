@@ -1,0 +1,111 @@
+"""Distillation of logits (Hinton et al. 2015, arXiv:1503.02531)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from research.errors import UserError
+from research.objectives.base import Objective
+from research.step import Clean, Step, View
+
+if TYPE_CHECKING:
+    from research.data.stream import StreamInfo
+    from research.models.families import Family
+    from research.models.student import Student
+    from research.models.teacher import Teacher
+
+
+def soft_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """``T^2 KL(p_t || p_s)`` for each row, with ``p = softmax(logits / T)``: (N, C), (N, C) to (N,)."""
+    student = F.log_softmax(student_logits / temperature, dim=-1)
+    teacher = F.log_softmax(teacher_logits / temperature, dim=-1)
+    return F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1) * temperature**2
+
+
+def distillation_loss(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None, alpha: float, temperature: float
+) -> Tensor:
+    """``alpha CE(y_s, y) + (1 - alpha) T^2 KL(p_t || p_s)``, the mean over rows of (N, C) logits; labels (N,)."""
+    soft = soft_divergence(student_logits, teacher_logits, temperature).mean()
+    if alpha == 0:
+        return soft
+    assert labels is not None
+    return alpha * F.cross_entropy(student_logits, labels) + (1 - alpha) * soft
+
+
+class Distillation(Objective):
+    """Learn the teacher's distribution over the classes of a task, or over the vocabulary.
+
+    Args:
+        stream: any stream; without labels ``alpha`` must be 0.
+        task: the labelled stream whose classes are distilled; the default is ``stream`` itself.
+        tokens: an objective's view to distil at instead of classes, at the positions that carry its loss, such as
+            ``{class_path: research.data.masking.Masked}``; equal settings share the forward of that objective.
+        temperature: above 0.
+        alpha: weight of the true labels, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        task: str | None = None,
+        tokens: View | None = None,
+        temperature: float = 2.0,
+        alpha: float = 0.0,
+    ) -> None:
+        super().__init__(stream)
+        if temperature <= 0:
+            raise UserError(f"temperature is {temperature}; it must be above 0")
+        if not 0 <= alpha <= 1:
+            raise UserError(f"alpha is {alpha}; it must lie in [0, 1]")
+        if tokens is not None and task is not None:
+            raise UserError("distillation is over the classes of a task or over tokens, not both")
+        self.task, self.view = task or stream, tokens or Clean()
+        self.over_tokens, self.temperature, self.alpha = tokens is not None, temperature, alpha
+
+    def views(self) -> tuple[View, ...]:
+        return (self.view,)
+
+    def check(
+        self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
+    ) -> None:
+        super().check(name, family, streams, teacher)
+        key = f"model.objectives.{name}"
+        if teacher is None:
+            raise UserError(f"{key}: distillation needs model.teacher")
+        if self.over_tokens:
+            return
+        if self.task not in streams or streams[self.task].problem != "classify":
+            raise UserError(
+                f"{key}: task '{self.task}' is no stream with classes; set task to one of "
+                f"{[n for n, s in streams.items() if s.problem == 'classify']}, or tokens to a view"
+            )
+        if self.alpha and self.task != self.stream:
+            raise UserError(f"{key}: alpha is {self.alpha}, but stream '{self.stream}' has no labels of '{self.task}'")
+
+    def probes(self) -> tuple[str, ...]:
+        return () if self.over_tokens else (self.task,)
+
+    def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
+        if not self.over_tokens:
+            student.add_head(self.task, len(streams[self.task].labels))
+
+    def forward(self, step: Step) -> Tensor:
+        assert step.teacher is not None
+        mine, theirs = step.encoded(self.stream, self.view), step.taught(self.stream, self.view)
+        if not self.over_tokens:
+            return distillation_loss(
+                step.student.class_logits(mine, self.task),
+                step.teacher.class_logits(theirs, self.task),
+                step.labels(self.stream) if self.alpha else None,
+                self.alpha,
+                self.temperature,
+            )
+        (hidden, labels), (teacher_hidden, _) = mine.at_labels(), theirs.at_labels()
+        head = step.student.vocabulary_head(hidden)
+        soft = head.divergence(
+            step.teacher.vocabulary_head(teacher_hidden), lambda s, t: soft_divergence(s, t, self.temperature)
+        )
+        return soft if self.alpha == 0 else self.alpha * head.cross_entropy(labels) + (1 - self.alpha) * soft

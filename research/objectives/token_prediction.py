@@ -1,0 +1,38 @@
+"""Cross entropy of the tokens that a view wants predicted: what the language-model objectives have in common."""
+
+import math
+from abc import abstractmethod
+
+from torch import Tensor
+
+from research.objectives.base import Objective
+from research.step import Step, View
+
+
+class TokenPrediction(Objective):
+    """Mean over the labelled positions t of ``-log p(label_t | hidden_t)``; the subclass gives the view.
+
+    Its metrics are the mean negative log-likelihood in nats a token, and its exponential, the perplexity.
+    """
+
+    @property
+    @abstractmethod
+    def view(self) -> View:
+        """The view whose labels are predicted."""
+
+    def views(self) -> tuple[View, ...]:
+        return (self.view,)
+
+    def forward(self, step: Step) -> Tensor:
+        hidden, labels = step.encoded(self.stream, self.view).at_labels()
+        return step.student.vocabulary_head(hidden).cross_entropy(labels)
+
+    def measure(self, step: Step) -> None:
+        hidden, labels = step.encoded(self.stream, self.view).at_labels()
+        if len(labels):
+            loss = step.student.vocabulary_head(hidden).cross_entropy(labels)
+            self.mean.update(loss.float(), weight=len(labels))
+
+    def results(self) -> dict[str, float]:
+        loss = super().results()["loss"]
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}

@@ -1,0 +1,150 @@
+"""This step's batches, with each view encoded once for all objectives that read it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from research.data.batch import IGNORE, Batch, Example, Row, Tokens
+from research.errors import UserError
+
+if TYPE_CHECKING:
+    from research.data.vocabulary import Vocabulary
+    from research.models.families import Family
+    from research.models.student import Student
+    from research.models.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class View(ABC):
+    """One way to look at a stream's examples. Equal views are built and encoded once; it is built on the worker."""
+
+    @abstractmethod
+    def build(self, example: Example, family: "Family", vocabulary: "Vocabulary", rng: np.random.Generator) -> Row:
+        """Show one example; ``rng`` depends on the seed and the batch's position alone."""
+
+    def check(self, key: str, student: "Student", problem: str) -> None:
+        """Refuse a student or a stream of a problem that the view has no meaning for; loads no weights.
+
+        Raises:
+            UserError: naming the objective's key.
+        """
+
+    def require(self, key: str, has: bool, what: str) -> None:
+        if not has:
+            raise UserError(f"{key}: the view {type(self).__name__} needs {what}")
+
+
+@dataclass(frozen=True)
+class Clean(View):
+    """The example as it is. ``dropout_pass`` tells apart forwards that differ in their dropout mask only."""
+
+    dropout_pass: int = 0
+
+    def build(self, example: Example, family: "Family", vocabulary: "Vocabulary", rng: np.random.Generator) -> Row:
+        return family.frame(example, vocabulary)
+
+
+@dataclass
+class Encoded:
+    """Hidden states of a view.
+
+    ``hidden`` (N, D or L, H) is aligned with ``tokens.labels``; ``memory`` (N, L, H) is aligned with
+    ``tokens.ids`` and is what pooling reads. They differ only for an encoder-decoder that was given decoder ids.
+    """
+
+    hidden: Tensor
+    memory: Tensor
+    tokens: Tokens
+
+    def at_labels(self) -> tuple[Tensor, Tensor]:
+        """Hidden states (M, H) and labels (M,) of the M positions that carry a loss."""
+        labels = self.tokens.labels
+        assert labels is not None
+        where = labels != IGNORE
+        return self.hidden[where], labels[where]
+
+
+class Step:
+    """Encodes lazily: the first objective to ask for a view of a stream has all its views encoded in one forward.
+
+    Args:
+        batches: the batch of each stream of this step; a stream may be absent.
+        student: what is trained.
+        teacher: what it learns from, or none.
+        views: for each stream the views that this step's objectives read.
+    """
+
+    def __init__(
+        self,
+        batches: Mapping[str, Batch | None],
+        student: "Student",
+        teacher: "Teacher | None",
+        views: Mapping[str, Sequence[View]],
+    ) -> None:
+        self.batches = {name: batch for name, batch in batches.items() if batch is not None}
+        self.student, self.teacher, self.views = student, teacher, views
+        self._student: dict[tuple[str, View], Encoded] = {}
+        self._teacher: dict[tuple[str, View], Encoded] = {}
+
+    def __contains__(self, stream: str) -> bool:
+        return stream in self.batches
+
+    def labels(self, stream: str) -> Tensor:
+        labels = self.batches[stream].labels
+        assert labels is not None
+        return labels
+
+    def encoded(self, stream: str, view: View) -> Encoded:
+        """The student's hidden states of one view."""
+        if (stream, view) not in self._student:
+            tokens = self.batches[stream].views
+            same_kind = [v for v in self.views[stream] if kind(tokens[v]) == kind(tokens[view])]
+            for each, encoded in zip(same_kind, together(self.student, [tokens[v] for v in same_kind]), strict=True):
+                self._student[stream, each] = encoded
+        return self._student[stream, view]
+
+    def taught(self, stream: str, view: View) -> Encoded:
+        """The teacher's hidden states of one view, without a gradient."""
+        assert self.teacher is not None
+        if (stream, view) not in self._teacher:
+            self._teacher[stream, view] = self.teacher(self.batches[stream].views[view])
+        return self._teacher[stream, view]
+
+
+def kind(tokens: Tokens) -> bool:
+    """Views can share a forward if both, or neither, drive a decoder."""
+    return tokens.decoder_ids is not None
+
+
+def together(student: "Student", views: Sequence[Tokens]) -> list[Encoded]:
+    """Encode views of the same kind in one forward of a taller batch, and cut the result apart again."""
+    if len(views) == 1:
+        return [student(views[0])]
+
+    def stack(parts: list[Tensor], value: int) -> Tensor:
+        longest = max(p.shape[1] for p in parts)
+        return torch.cat([F.pad(p, (0, longest - p.shape[1]), value=value) for p in parts])
+
+    pad = student.vocabulary.pad
+    tall = student(
+        Tokens(
+            ids=stack([v.ids for v in views], pad),
+            mask=stack([v.mask for v in views], 0),
+            types=None if views[0].types is None else stack([v.types for v in views if v.types is not None], 0),
+            decoder_ids=stack([v.decoder_ids for v in views if v.decoder_ids is not None], pad)
+            if kind(views[0])
+            else None,
+        )
+    )
+    out, start = [], 0
+    for view in views:
+        rows = slice(start, start := start + len(view.ids))
+        length = view.ids.shape[1] if view.decoder_ids is None else view.decoder_ids.shape[1]
+        out.append(Encoded(tall.hidden[rows, :length], tall.memory[rows, : view.ids.shape[1]], view))
+    return out

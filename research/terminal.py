@@ -1,0 +1,85 @@
+"""Between a command and the terminal: quiet libraries, one line an error, and the exit status."""
+
+import errno
+import gc
+import logging
+import os
+import re
+import sys
+import traceback
+import warnings
+
+from research.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run a command line and give its exit status; ``HYBRID_TRACEBACK=1`` shows tracebacks."""
+    quieten()
+    try:
+        if arguments[0] == "report":
+            from research.evaluation.report import main
+
+            return main(arguments[1:])
+        gc.disable()  # looking for garbage among what the imports make would be a third of the start
+        from research.training_cli import TrainingCLI
+
+        gc.freeze()
+        gc.enable()
+        TrainingCLI(arguments)
+        return 0
+    except BaseException as error:
+        if os.environ.get("HYBRID_TRACEBACK") == "1" and not isinstance(error, SystemExit):
+            traceback.print_exc()
+        return explain(error)
+
+
+def explain(error: BaseException) -> int:
+    """Say in one line what went wrong; returns the exit status."""
+    from research.callbacks.checkpoint import Stopped
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    if isinstance(error, Stopped):
+        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
+        return 128 + error.number
+    if isinstance(error, KeyboardInterrupt):
+        print("\nstopped", file=sys.stderr)
+        return 130
+    if isinstance(error, UserError):
+        last = str(error).splitlines()[-1]  # a loader's worker puts its traceback before it
+        print(f"error: {last.removeprefix('research.errors.UserError: ')}", file=sys.stderr)
+        return 2
+    if native := re.search(r"\(os error (\d+)\)", str(error)):  # how libraries written in Rust report it
+        error = OSError(int(native[1]), os.strerror(int(native[1])))
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename or "a file of the run or of the cache"
+        advice = "; make room, or move run.folder and XDG_CACHE_HOME" if error.errno in FULL else ""
+        print(f"error: {where}: {error.strerror}{advice}", file=sys.stderr)
+        return 2
+    first = next((line for line in str(error).splitlines() if line.strip()), "no message")
+    print(
+        f"error: {type(error).__name__}: {first.strip()} (set HYBRID_TRACEBACK=1 to see where it happened)",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def quieten() -> None:
+    """Our own lines at INFO; of the libraries only what a user can act on."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # every retry is two lines; the error says it once
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("research").setLevel(logging.INFO)
+    for message in (
+        ".*does not have many workers.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)`.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*in eval mode at the start of training.*",
+        ".*smaller than the logging interval.*",
+        ".*sync_dist=True.*",  # results are synchronised by their metrics
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,192 @@
+"""fit, validate, test and predict: the YAML becomes a trainer, a module and a mixture."""
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentError
+from lightning import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from research.callbacks.checkpoint import AtomicCheckpointIO, ResumeCheckpoint, load_checkpoint
+from research.callbacks.metrics_log import MetricsLog
+from research.callbacks.predictions import Predictions
+from research.callbacks.summary import Summary
+from research.callbacks.wandb_log import finish
+from research.config_errors import Refused, build, parse_error, refusal
+from research.data.mixture import MixtureDataModule
+from research.errors import UserError
+from research.module import HybridModule
+from research.precision import check_precision
+from research.run import CHOSEN, Run, loggers
+
+log = logging.getLogger(__name__)
+
+TRAINER_DEFAULTS = {
+    "max_steps": 1000,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "use_distributed_sampler": False,  # streams share their positions among ranks themselves
+    "enable_model_summary": False,
+    "gradient_clip_val": 1.0,
+    "deterministic": "warn",
+}
+
+
+class TrainingCLI(LightningCLI):
+    """Parses, checks all that can be checked before a weight is loaded, then runs Lightning's trainer."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.arguments = arguments
+        self.created: Path | None = None  # the run's folder, if this process made it
+        sys.argv = [sys.argv[0], *arguments]
+        for name in ("lightning.pytorch", "lightning.fabric"):  # their own import has set them to INFO
+            logging.getLogger(name).setLevel(logging.WARNING)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 6% of a step
+        strict = {"exit_on_error": False, "allow_abbrev": False}
+        try:
+            super().__init__(
+                HybridModule,
+                MixtureDataModule,
+                save_config_callback=None,
+                trainer_defaults=TRAINER_DEFAULTS,
+                seed_everything_default=0,
+                parser_kwargs={**strict, **{name: {**strict} for name in LightningCLI.subcommands()}},
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+        except BaseException:
+            finish(failed=True)
+            self._remove_stillborn()
+            raise
+        finally:
+            finish(failed=False)
+            if self.created is not None:
+                os.environ.pop(CHOSEN, None)  # the next run of this process has a folder of its own
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_class_arguments(Run, "run")
+        parser.link_arguments("seed_everything", "model.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            super().parse_arguments(parser, args)
+        except (ArgumentError, UnicodeDecodeError) as error:
+            options = [action.dest for action in self._parser(self.arguments[0])._actions]
+            raise parse_error(str(error), self.arguments, options) from error
+
+    def instantiate_classes(self) -> None:
+        self.parser.add_instantiator(build, object)
+        try:
+            super().instantiate_classes()
+        except Refused as refused:
+            raise refusal(refused, self.config[self.subcommand].as_dict()) from refused
+
+    def _parse_ckpt_path(self) -> None:
+        """Checkpoints do not change the config; :meth:`before_instantiate_classes` compares the two."""
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        check_precision(config.trainer)
+        if config.run.name is None:
+            config.run.name = self._name_of_config()
+        self.run = Run(**config.run.as_dict())
+        parser = self._parser(self.subcommand)
+        self.dump: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        asked = config.get("ckpt_path")
+        self.checkpoint: Path | None = None
+        if asked is not None:
+            self.checkpoint = self.run.last_checkpoint() if asked == "last" else Path(asked)
+            if self.checkpoint.is_dir():
+                example = self.checkpoint / "last.ckpt"
+                raise UserError(f"--ckpt_path {self.checkpoint}: a folder; name a file, such as {example}")
+            config.ckpt_path = str(self.checkpoint)
+            self._compare(load_checkpoint(self.checkpoint)["hybrid"]["config"])
+        elif self.subcommand != "fit":
+            raise UserError(f"{self.subcommand}: give --ckpt_path last, or the path of a checkpoint")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
+        self.model.config = self.dump
+        if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
+            self.folder = self.checkpoint.parent.parent
+        else:
+            mine = CHOSEN not in os.environ
+            self.folder = self.run.new_folder()
+            self.created = self.folder if mine else None
+        fitting = self.subcommand == "fit"
+        if fitting:
+            self._save_config()
+        trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
+        chosen = trainer.get("logger")
+        own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
+        trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
+        trainer["callbacks"] = [
+            *(trainer.get("callbacks") or []),
+            MetricsLog(),
+            Summary(self.folder),
+            *([ResumeCheckpoint(self.folder, self.run.checkpoint_every)] if fitting else []),
+            *([Predictions(self.folder)] if self.subcommand == "predict" else []),
+        ]
+        if trainer.get("enable_progress_bar") is not False:
+            trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
+        if not any(name in str(trainer.get("strategy")).lower() for name in ("fsdp", "deepspeed")):
+            trainer["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpointIO()]
+        trainer["default_root_dir"] = str(self.folder)
+        trainer["enable_checkpointing"] = fitting
+        try:
+            return Trainer(**trainer)
+        except (MisconfigurationException, ValueError) as error:
+            raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+
+    def _name_of_config(self) -> str:
+        files = self.config[self.subcommand].get("config") or []
+        return Path(str(files[-1])).stem if files else "run"
+
+    @rank_zero_only
+    def _save_config(self) -> None:
+        """``config.yaml`` repeats the run; written whole or not at all."""
+        path = self.folder / "config.yaml"
+        work = path.with_suffix(".new")
+        config = {name: value for name, value in self.dump.items() if name != "ckpt_path"}
+        work.write_text(yaml.safe_dump(config, sort_keys=False))
+        os.replace(work, path)
+
+    def _remove_stillborn(self) -> None:
+        """A run that failed before its first step leaves nothing."""
+        folder = self.created
+        if folder is None or (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt")):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _compare(self, saved: dict[str, Any]) -> None:
+        """Refuse a checkpoint whose model, or for ``fit`` whose data, the config does not describe."""
+        all_of_it, results = ("seed_everything", "model", "data"), ("model.student", "data.streams")
+        for part in all_of_it if self.subcommand == "fit" else results:
+            there, here = pick(saved, part), pick(self.dump, part)
+            if difference := first_difference(there, here, part):
+                raise UserError(f"--ckpt_path {self.checkpoint}: made with another config: {difference}")
+
+
+def pick(config: dict[str, Any], dotted: str) -> Any:
+    for name in dotted.split("."):
+        config = config[name]
+    return config
+
+
+def first_difference(there: Any, here: Any, key: str) -> str | None:
+    """The first dotted key whose values differ, with both values, or none."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in dict.fromkeys([*there, *here]):
+            if difference := first_difference(there.get(name), here.get(name), f"{key}.{name}"):
+                return difference
+        return None
+    return None if there == here else f"{key} is {there!r} there and {here!r} here"

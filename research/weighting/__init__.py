@@ -1,0 +1,7 @@
+"""From ``{objective: loss}`` to one loss."""
+
+from research.weighting.base import Weighting
+from research.weighting.fixed import Fixed
+from research.weighting.scheduled import Ramp, Scheduled
+
+__all__ = ["Fixed", "Ramp", "Scheduled", "Weighting"]

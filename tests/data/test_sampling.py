@@ -1,0 +1,136 @@
+"""Which stream gives which batch in which step: shares, counts, borders, ranks."""
+
+import itertools
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from research.data.sampling import BLOCK, HOLE, Joint, Sampled, Sampling, Turns
+from research.errors import UserError
+
+NAMES = ["wiki", "news", "intents"]
+SHARES = {"wiki": 6.0, "news": 3.0, "intents": 1.0}
+
+
+def connected(seed: int = 0, names: list[str] = NAMES) -> Sampled:
+    sampling = Sampled({name: SHARES[name] for name in names})
+    sampling.connect(names, seed)
+    return sampling
+
+
+def positions(sampling: Sampling, stream: str, start: int, steps: int, rank: int = 0, ranks: int = 1) -> list[int]:
+    return list(itertools.islice(Turns(sampling, stream, steps, lambda: start, rank, ranks), steps))
+
+
+def test_joint_epochs() -> None:
+    batches = {"a": 7, "b": 3, "c": 5}
+    assert Joint().epoch_steps(batches) == 7
+    assert Joint("shortest").epoch_steps(batches) == 3
+    assert Joint(12).epoch_steps(batches) == 12
+
+
+def test_joint_gives_every_stream_a_batch_in_each_step() -> None:
+    joint = Joint()
+    joint.connect(NAMES, 0)
+    for name in NAMES:
+        assert positions(joint, name, 0, 9) == list(range(9))
+        assert positions(joint, name, 5, 4) == [5, 6, 7, 8], "a new epoch goes on where the last one ended"
+
+
+def test_sampled_epochs() -> None:
+    assert Sampled({"a": 1.0, "b": 1.0}).epoch_steps({"a": 7, "b": 3}) == 10
+    assert Sampled({"a": 1.0, "b": 1.0}, epoch=4).epoch_steps({"a": 7, "b": 3}) == 4
+
+
+def test_one_stream_a_step_with_turns_that_count_up_across_blocks() -> None:
+    sampling = connected()
+    counts: Counter[str] = Counter()
+    for step in range(2 * BLOCK + 300):
+        turns = {name: sampling.turn(name, step) for name in NAMES}
+        (chosen,) = [name for name, turn in turns.items() if turn is not None]
+        assert turns[chosen] == counts[chosen], step
+        counts[chosen] += 1
+
+
+def test_realised_shares_follow_the_probabilities() -> None:
+    """Within four standard deviations of the binomial, and not closer than chance would come."""
+    steps = 20_000
+    counts = {name: sum(p != HOLE for p in positions(connected(), name, 0, steps)) for name in NAMES}
+    assert sum(counts.values()) == steps
+    for name, share in SHARES.items():
+        p = share / 10
+        assert abs(counts[name] - p * steps) < 4 * np.sqrt(steps * p * (1 - p))
+    first, second = (np.array([p == HOLE for p in positions(connected(seed), "wiki", 0, steps)]) for seed in (0, 1))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
+    assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.03
+
+
+def test_a_step_does_not_depend_on_what_was_asked_before() -> None:
+    whole = positions(connected(), "news", 0, 3 * BLOCK)
+    for start in (0, 17, BLOCK - 2, BLOCK, 2 * BLOCK + 5):
+        assert positions(connected(), "news", start, 40) == whole[start : start + 40]
+    backwards = connected()
+    asked = [backwards.turn("news", step) for step in reversed(range(BLOCK - 50, BLOCK + 50))]
+    assert [HOLE if t is None else t for t in reversed(asked)] == whole[BLOCK - 50 : BLOCK + 50]
+    assert positions(pickle.loads(pickle.dumps(connected())), "news", 0, 40) == whole[:40]
+
+
+def test_late_steps_are_quick() -> None:
+    """Each block is drawn once: a step costs the same in a long run."""
+    sampling = connected()
+    sampling.turn("wiki", 500 * BLOCK)
+    drawn = len(sampling._blocks)
+    for step in range(500 * BLOCK, 500 * BLOCK + 100):
+        sampling.turn("wiki", step)
+    assert drawn == len(sampling._blocks) == 501
+
+
+def test_streams_are_drawn_by_their_names_order() -> None:
+    """The same run whatever the order in which probabilities are written."""
+    turned = Sampled(dict(reversed(SHARES.items())))
+    turned.connect(NAMES, 0)
+    for name in NAMES:
+        assert positions(turned, name, 0, 500) == positions(connected(), name, 0, 500)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_ranks_share_all_positions_over_epochs(ranks: int, sampled: bool) -> None:
+    """Every position of a stream comes once, on one rank, however training is cut into epochs."""
+    given: dict[int, list[int]] = {}
+    for rank in range(ranks):
+        sampling = connected() if sampled else Joint()
+        mine = [p for start in (0, 30, 60) for p in positions(sampling, "wiki", start, 30, rank, ranks)]
+        given[rank] = [p for p in mine if p != HOLE]
+    assert len({len(mine) for mine in given.values()}) == 1, "every rank has a batch in the same steps"
+    everything = sorted(p for mine in given.values() for p in mine)
+    assert everything == list(range(len(everything))) and len(everything) >= 40 * ranks
+
+
+def test_turns_say_how_long_an_epoch_is_and_do_not_end_there() -> None:
+    turns = Turns(Joint(), "wiki", 3, lambda: 0, 0, 1)
+    assert len(turns) == 3
+    assert list(itertools.islice(turns, 10)) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: Joint(0), "epoch is 0; it must be at least 1"),
+        (lambda: Sampled({"a": 1.0}, epoch=0), "epoch is 0; it must be at least 1"),
+        (lambda: Sampled({"a": 1.0, "b": 0.0}), r"probabilities\.b is 0\.0; it must be above 0"),
+        (lambda: Sampled({"a": 1.0, "b": -1.0}), r"probabilities\.b is -1\.0"),
+        (lambda: Sampled({"a": 1.0, "b": float("nan")}), r"probabilities\.b is nan"),
+        (lambda: Sampled({"a": 1.0, "b": float("inf")}), r"probabilities\.b is inf"),
+    ],
+)
+def test_refused(make: object, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        make()  # type: ignore[operator]
+
+
+def test_probabilities_name_the_streams() -> None:
+    with pytest.raises(UserError, match=r"probabilities name \['a'\], data\.streams has \['a', 'b'\]"):
+        Sampled({"a": 1.0}).connect(["a", "b"], 0)

@@ -1,0 +1,144 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "research.cli", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment, timeout=120)
+
+
+def test_help_loads_nothing_heavy():
+    """The time limits of --help hold by a wide margin as long as no heavy library is imported."""
+    code = "import sys, research.cli; print(sorted({'torch', 'lightning', 'transformers'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert all(command in shown.stdout for command in ("fit", "validate", "test", "predict", "report"))
+
+
+def test_help_of_fit():
+    started = time.monotonic()
+    shown = run("fit", "--help")
+    assert shown.returncode == 0 and "--model.objectives" in shown.stdout and "--run.name" in shown.stdout
+    print(f"fit --help took {time.monotonic() - started:.1f} s")
+
+
+def test_no_such_command():
+    shown = run("fti")
+    assert shown.returncode == 2 and shown.stderr.startswith("error: no command 'fti'")
+
+
+def test_fit_test_predict_report(program, capsys):
+    assert program("fit", "flow") == 0
+    assert program("validate", "flow", "--ckpt_path", "last") == 0
+    assert program("test", "flow", "--ckpt_path", "last") == 0
+    assert program("predict", "flow", "--ckpt_path", "last") == 0
+    folder = program.run_folder("flow")
+    figures = json.loads((folder / "test.json").read_text())
+    predictions = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert len(predictions) == 50
+
+    import csv
+
+    with (ROOT / "tests/data/slices/banking77/test.csv").open(newline="") as file:
+        truth = [row["category"] for row in csv.DictReader(file)]
+    right = sum(p["label"] == t for p, t in zip(predictions, truth, strict=True))
+    assert right / 50 == pytest.approx(figures["test/ce/accuracy"])
+    assert all(abs(sum(p["probabilities"].values()) - 1) < 1e-5 for p in predictions)
+
+    capsys.readouterr()
+    from research.terminal import run_command
+
+    assert run_command(["report", str(folder)]) == 0
+    table = capsys.readouterr().out
+    assert "ce/accuracy" in table and "--ckpt_path" in table
+    assert (folder / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_saved_config_repeats_the_run(program):
+    assert program("fit", "first") == 0
+    saved = program.run_folder("first") / "config.yaml"
+    from research.run import CHOSEN
+    from research.terminal import run_command
+
+    os.environ.pop(CHOSEN, None)
+    assert run_command(["fit", "--config", str(saved), "--run.name", "second"]) == 0
+    assert program.log("second") == program.log("first")
+
+
+def test_a_new_run_never_overwrites_an_old_one(program):
+    more = ["--trainer.max_steps", "2"]
+    assert program("fit", "twice", *more) == 0
+    before = (program.run_folder("twice") / "metrics.csv").read_bytes()
+    assert program("fit", "twice", *more) == 0
+    assert (program.run_folder("twice") / "metrics.csv").read_bytes() == before
+    assert (program.run_folder("twice-2") / "checkpoints" / "last.ckpt").exists()
+
+
+def test_configs_compose_and_every_key_can_be_overridden(program, tmp_path):
+    (tmp_path / "longer.yaml").write_text("trainer: {max_steps: 77}\nrun: {tags: [long]}\n")
+    shown = run(
+        *program.arguments("fit", "composed", "--config", str(tmp_path / "longer.yaml")),
+        "--model.objectives.nce.init_args.temperature",
+        "0.2",
+        "--print_config",
+    )
+    assert shown.returncode == 0, shown.stderr
+    config = yaml.safe_load(shown.stdout)
+    assert config["trainer"]["max_steps"] == 77
+    assert config["model"]["objectives"]["nce"]["init_args"]["temperature"] == 0.2
+    assert config["model"]["objectives"]["mlm"]["init_args"]["probability"] == 0.15
+    assert config["run"]["tags"] == ["long"]
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "bert", "gpt2", "t5"])
+@pytest.mark.parametrize("twin", [False, True])
+@pytest.mark.parametrize("piece", ["strategy/ddp", "logger/tensorboard"])
+def test_every_recipe_resolves(recipe, twin, piece, capsys):
+    """All keys and classes of the recipes exist, and the pieces compose with them."""
+    from research.terminal import run_command
+
+    files = [f"configs/{recipe}.yaml", *([f"configs/ce_only/{recipe}.yaml"] if twin else []), f"configs/{piece}.yaml"]
+    arguments = [part for name in files for part in ("--config", str(ROOT / name))]
+    assert run_command(["fit", *arguments, "--print_config"]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert set(config["model"]["weighting"]["init_args"]["weights"]) <= set(config["model"]["objectives"])
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
+def test_gpu_strategies_resolve(program, strategy, capsys):
+    from research.terminal import run_command
+
+    arguments = program.arguments("fit", strategy, "--config", str(ROOT / f"configs/strategy/{strategy}.yaml"))
+    assert run_command([*arguments, "--print_config"]) == 0
+    assert strategy in str(yaml.safe_load(capsys.readouterr().out)["trainer"]["strategy"]).lower()
+
+
+def test_two_processes_measure_what_one_does(program):
+    assert program("fit", "alone") == 0
+    assert program("test", "alone", "--ckpt_path", "last") == 0
+    alone = json.loads((program.run_folder("alone") / "test.json").read_text())
+    ddp = ["--config", str(ROOT / "configs/strategy/ddp.yaml"), "--trainer.devices", "2"]
+    fit = program.start("fit", "pair", *ddp)
+    output = fit.communicate(timeout=180)[0]
+    assert fit.returncode == 0, output
+    assert {row["step"] for row in program.log("pair")} == {row["step"] for row in program.log("alone")}
+    checkpoint = str(program.run_folder("alone") / "checkpoints" / "last.ckpt")
+    test = program.start("test", "alone", *ddp, "--ckpt_path", checkpoint)
+    output = test.communicate(timeout=180)[0]
+    assert test.returncode == 0, output
+    together = json.loads((program.run_folder("alone") / "test.json").read_text())
+    assert together == pytest.approx(alone, rel=1e-5)

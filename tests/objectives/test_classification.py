@@ -1,0 +1,152 @@
+"""Classification against formulas written out in numpy, and against scikit-learn's figures."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+from torch import Tensor
+
+from research.data.masking import Masked
+from research.data.stream import StreamInfo
+from research.errors import UserError
+from research.objectives import Classification
+from research.objectives.classification import classification_loss
+from research.step import Clean
+
+WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0])
+LABELS = np.array([0, 1, 2, 3, 1, 1, 0])
+INDICATORS = np.array(
+    [[1, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 1]]
+)
+
+
+@pytest.fixture
+def logits() -> Tensor:
+    return torch.randn(7, 4, dtype=torch.float64, generator=torch.manual_seed(0), requires_grad=True)
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_single_label_formula(logits: Tensor, smoothing: float, weighted: bool) -> None:
+    """Smoothing mixes the target with the uniform distribution; true classes' weights divide the sum."""
+    weights = WEIGHTS if weighted else np.ones(4)
+    target = (1 - smoothing) * np.eye(4)[LABELS] + smoothing / 4
+    terms = -(target * weights * np.log(softmax(logits.detach().numpy()))).sum(1)
+    expected = terms.sum() / weights[LABELS].sum()
+
+    def loss(z: Tensor) -> Tensor:
+        return classification_loss(
+            z, torch.from_numpy(LABELS), torch.from_numpy(WEIGHTS) if weighted else None, smoothing
+        )
+
+    assert loss(logits).item() == pytest.approx(expected, abs=1e-6)
+    assert torch.autograd.gradcheck(loss, logits)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_multilabel_formula(logits: Tensor, smoothing: float, weighted: bool) -> None:
+    """Each class is a binary decision whose target moves to 1/2; weights are of the positive side alone."""
+    weights = WEIGHTS if weighted else np.ones(4)
+    p = 1 / (1 + np.exp(-logits.detach().numpy()))
+    target = (1 - smoothing) * INDICATORS + smoothing / 2
+    expected = -(weights * target * np.log(p) + (1 - target) * np.log(1 - p)).mean()
+    labels = torch.tensor(INDICATORS, dtype=torch.float32)  # as a task gives them
+
+    def loss(z: Tensor) -> Tensor:
+        return classification_loss(z, labels, torch.from_numpy(WEIGHTS) if weighted else None, smoothing)
+
+    assert loss(logits).item() == pytest.approx(expected, abs=1e-6)
+    assert torch.autograd.gradcheck(loss, logits)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
+def test_objective_reads_the_pooled_text(
+    name: str, tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any
+) -> None:
+    """Each text alone through transformers, pooled by hand, against the padded batch."""
+    student, objective = tiny(name), Classification("s", {"b": 3.0}, label_smoothing=0.1)
+    head = classify(objective, student, 3)
+    labels = [0, 1, 2, 1, 0, 2, 2, 1]
+    batch = batch_of(student, texts, objective.views(), labels)
+    v, pooled = student.vocabulary, []
+    for text in texts:
+        ids = student.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([[v.begin, *ids, v.end] if name == "bert" else [*ids, v.end]])
+        encoder = student.model.encoder if name == "t5" else student.model.base_model
+        states = encoder(input_ids=ids).last_hidden_state[0]
+        pooled.append(states[-1] if name == "gpt2" else states.mean(0))
+    probabilities = softmax((torch.stack(pooled) @ head.weight.T + head.bias).detach().numpy())
+    weights = np.array([1.0, 3.0, 1.0])
+    target = 0.9 * np.eye(3)[labels] + 0.1 / 3
+    expected = -(target * weights * np.log(probabilities)).sum() / weights[labels].sum()
+    assert objective(step_of(objective, student, batch)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def probabilities_of(student: Any, batch: Any) -> np.ndarray:
+    with torch.no_grad():
+        return student.class_logits(student(batch.views[Clean()]), "s").numpy()
+
+
+def test_figures_are_scikit_learns(tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any) -> None:
+    """Over batches of unequal size; class "d" is neither predicted by chance nor in the labels."""
+    student, objective = tiny("bert"), Classification("s")
+    head = classify(objective, student, 4)
+    torch.nn.init.constant_(head.bias[3:], -100.0)
+    labels, logits = [0, 1, 2, 1, 0, 2, 2, 1], []
+    for rows in (slice(0, 1), slice(1, 6), slice(6, 8)):
+        batch = batch_of(student, texts[rows], [Clean()], labels[rows])
+        with torch.no_grad():
+            objective.measure(step_of(objective, student, batch))
+        logits.append(probabilities_of(student, batch))
+    probabilities = softmax(np.concatenate(logits))
+    predicted = probabilities.argmax(1)
+    results = objective.results()
+    assert results["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
+    assert results["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-6)
+    assert results["loss"] == pytest.approx(log_loss(labels, probabilities, labels=range(4)), abs=1e-6)
+    assert 0 < results["accuracy"] < 1, "a figure that could be wrong"
+
+
+def test_multilabel_figures_are_scikit_learns(
+    tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any
+) -> None:
+    student, objective = tiny("bert"), Classification("s")
+    head = classify(objective, student, 4, "multilabel")
+    torch.nn.init.constant_(head.bias[3:], -100.0)
+    logits = probabilities_of(student, batch_of(student, texts, [Clean()]))
+    labels = (logits > 0).astype(np.float32)
+    labels[::2, 0] = 1 - labels[::2, 0]  # some right, some wrong
+    labels[1::3, 3] = 1
+    for rows in (slice(0, 1), slice(1, 6), slice(6, 8)):
+        batch = batch_of(student, texts[rows], [Clean()], labels[rows])
+        with torch.no_grad():
+            objective.measure(step_of(objective, student, batch))
+    results = objective.results()
+    predicted = logits > 0
+    p = 1 / (1 + np.exp(-logits))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(labels == 1, -np.log(p), -np.log1p(-p))
+    assert results["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
+    assert results["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0), abs=1e-6)
+    assert results["loss"] == pytest.approx(terms.mean(), rel=1e-6)
+    assert 0 < results["accuracy"] < 1, "a figure that could be wrong"
+
+
+def test_refusals(tiny: Any) -> None:
+    student = tiny("bert")
+    info = {"s": StreamInfo("classify", ("a", "b")), "r": StreamInfo("regress")}
+    with pytest.raises(UserError, match=r"name \['z'\]; labels"):
+        Classification("s", {"z": 1.0}).build(student, info)
+    with pytest.raises(UserError, match=r"label_smoothing is 1.0"):
+        Classification("s", label_smoothing=1.0)
+    with pytest.raises(UserError, match=r"model.objectives.x: .* data.streams.r is regress"):
+        Classification("r").check("x", student.family, info, None)
+    assert Masked() not in Classification("s").views()

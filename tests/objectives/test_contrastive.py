@@ -1,0 +1,68 @@
+"""InfoNCE against a double loop and against sentence-transformers."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from research.errors import UserError
+from research.objectives import Contrastive
+from research.objectives.contrastive import info_nce
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    generator = torch.manual_seed(0)
+    first, second = torch.randn(2, 6, 5, dtype=torch.float64, generator=generator)
+    return first.requires_grad_(), second.requires_grad_()
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_double_loop(pair: tuple[Tensor, Tensor], temperature: float) -> None:
+    first, second = ([row.tolist() for row in side.detach()] for side in pair)
+
+    def similarity(a: list[float], b: list[float]) -> float:
+        return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+
+    total = 0.0
+    for i, a in enumerate(first):
+        scores = [math.exp(similarity(a, b) / temperature) for b in second]
+        total -= math.log(scores[i] / sum(scores))
+    assert info_nce(*pair, temperature).item() == pytest.approx(total / len(first), abs=1e-6)
+    assert torch.autograd.gradcheck(lambda a, b: info_nce(a, b, temperature), pair)
+
+
+def test_sentence_transformers(pair: tuple[Tensor, Tensor]) -> None:
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    reference = losses.MultipleNegativesRankingLoss(None, scale=1 / 0.05)
+    expected = reference.compute_loss_from_embeddings(list(pair), None)
+    torch.testing.assert_close(info_nce(*pair, 0.05), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
+def test_two_dropout_passes(name: str, tiny: Any, texts: list[str], batch_of: Any, step_of: Any) -> None:
+    """Without dropout both passes give the same embeddings; with it they differ."""
+    student, objective = tiny(name, dropout=0.2), Contrastive("s", temperature=0.5)
+    batch = batch_of(student, texts, objective.views())
+    embeddings = student.embedding(student(next(iter(batch.views.values()))))
+    same = info_nce(embeddings, embeddings, 0.5)
+    torch.testing.assert_close(objective(step_of(objective, student, batch)), same, rtol=0, atol=1e-6)
+    torch.manual_seed(0)
+    student.train()
+    loss = objective(step_of(objective, student, batch))
+    assert (loss - same).abs() > 1e-3
+    loss.backward()
+    assert any(p.grad is not None and p.grad.any() for p in student.parameters())
+
+
+def test_one_text_has_no_negatives(tiny: Any, batch_of: Any, step_of: Any) -> None:
+    student, objective = tiny("bert"), Contrastive("s")
+    assert objective(step_of(objective, student, batch_of(student, ["alone"], objective.views()))).item() == 0.0
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0])
+def test_impossible_temperature(temperature: float) -> None:
+    with pytest.raises(UserError, match=r"temperature is .*; it must be above 0"):
+        Contrastive("s", temperature)
