@@ -2,15 +2,18 @@
 
 import bz2
 import codecs
+import copy
 import gzip
 import io
+import json
+import logging
 import lzma
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from glob import glob, has_magic
 from pathlib import Path
-from typing import IO, ClassVar, cast
+from typing import IO, ClassVar, Self, cast
 
 import xxhash
 
@@ -18,20 +21,30 @@ from research.data.cache import key
 from research.data.sources.source import Record, Source
 from research.errors import UserError
 
+log = logging.getLogger(__name__)
+
 COMPRESSIONS = ("", ".gz", ".bz2", ".xz", ".zst")
+LONG_WINDOW = 2**31  # bytes; Reddit's dumps are compressed with `zstd --long=31`
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)  # what torn or unreadable files raise
 
 
 class FileSource(Source):
-    """Records from local files.
+    """Records from files, here or far.
 
     `paths` are files, folders (every file below with one of the class's `endings`, sorted) and globs (`**`
-    for any depth, sorted). Files that end in .gz, .bz2, .xz or .zst are decompressed while they are read.
+    for any depth, sorted), on this machine or behind a protocol that fsspec knows (`https://`, `s3://`).
+    Files that end in .gz, .bz2, .xz or .zst are decompressed while they are read.
     `encoding` is any of Python's; a byte order mark at the start of UTF-8 is skipped.
+    `max_bad` records of a file may be bad: each is left out with a warning that names its place; one more
+    refuses the file.
     """
 
     endings: ClassVar[tuple[str, ...]]
 
-    def __init__(self, paths: str | list[str], encoding: str = "utf-8"):
+    def __init__(self, paths: str | list[str], encoding: str = "utf-8", max_bad: int = 0):
+        if max_bad < 0:
+            raise UserError(f"max_bad is {max_bad}; it must be at least 0")
+        self.max_bad, self._bad = max_bad, 0
         self.paths = [paths] if isinstance(paths, str) else paths
         try:
             self.encoding = codecs.lookup(encoding).name
@@ -44,31 +57,50 @@ class FileSource(Source):
 
     def __iter__(self) -> Iterator[Record]:
         for path in self.files():
-            empty = True
+            empty, self._bad = True, 0
             for record in self.read(path):
                 empty = False
                 yield record
+            if self._bad:
+                log.warning("%s: %d bad records were left out", path, self._bad)
             if empty:
                 raise UserError(f"{path}: no records in this file; fill it or leave it out")
 
     def fingerprint(self) -> str:
-        settings = {name: value for name, value in vars(self).items() if name != "paths"}
+        settings = {name: value for name, value in vars(self).items() if name != "paths" and name[0] != "_"}
         return key(type(self).__name__, settings, [_digest(path) for path in self.files()])
+
+    def parts(self) -> list[Self]:
+        """A source for each file, in their order."""
+        return [self._of(str(path)) for path in self.files()]
+
+    def _of(self, path: str) -> Self:
+        part = copy.copy(self)
+        part.paths = [path]
+        return part
+
+    def bad(self, error: UserError) -> None:
+        """Leave out a bad record of the file that is being read, or refuse the file by raising `error`."""
+        self._bad += 1
+        if self._bad > self.max_bad:
+            more = f" ({self.max_bad} bad records before it were left out; see max_bad)" if self.max_bad else ""
+            raise UserError(f"{error}{more}") from error
+        log.warning("left out: %s", error)
 
     def files(self) -> list[Path]:
         """The files that `paths` stand for, in their order, each once."""
         found: dict[Path, None] = {}
         for given in self.paths:
-            path = Path(given).expanduser()
+            path = located(given)
             if path.is_dir():
                 endings = tuple(one + compression for one in self.endings for compression in COMPRESSIONS)
                 matches = [file for file in path.rglob("*") if file.name.endswith(endings)]
                 missing = f"no {' or '.join(self.endings)} file below this folder"
             elif has_magic(given) and not path.exists():
-                matches, missing = [Path(name) for name in glob(str(path), recursive=True)], "matches no file"
+                matches, missing = matching(given), "matches no file"
             else:
                 matches, missing = [path], "no such file"
-            matches = sorted(filter(Path.is_file, matches))
+            matches = sorted(file for file in matches if file.is_file())
             if not matches:
                 raise UserError(f"paths: {given}: {missing}")
             found.update(dict.fromkeys(matches))
@@ -81,32 +113,97 @@ class FileSource(Source):
         # The mark is no text: left in, it would become a part of the first column's name.
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         try:
-            with _open(path) as stream:
+            with open_bytes(path) as stream:
                 yield from enumerate(io.TextIOWrapper(stream, encoding, errors, newline), 1)
         except UnicodeDecodeError as error:
             line, byte = _first_undecodable(path, encoding)
             told = f"{path}:{line}: not {self.encoding} at byte {byte} of the file"
             raise UserError(f"{told}; name the file's own `encoding`, say latin-1 or gb18030") from error
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        except BROKEN as error:
             raise UserError(f"{path}: cannot be read: {error}") from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def located(given: str) -> Path:
+    """A path of this machine, or a `UPath`, which behaves like one."""
+    if "://" not in given:
+        return Path(given).expanduser()
+    from upath import UPath
+
+    try:
+        return cast(Path, UPath(given))
+    except (ValueError, ImportError) as error:
+        raise UserError(f"paths: {given}: {error}") from error
+
+
+def matching(pattern: str) -> list[Path]:
+    """The files that a pattern with `*`, `?`, `[]` or `**` stands for."""
+    if "://" not in pattern:
+        return [Path(name) for name in glob(str(Path(pattern).expanduser()), recursive=True)]
+    import fsspec
+
+    system, below = fsspec.core.url_to_fs(pattern)
+    return [located(system.unstrip_protocol(name)) for name in system.glob(below)]
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file's bytes, decompressed while they are read. A torn one raises one of `BROKEN` at its end."""
+    raw = cast(IO[bytes], path.open("rb"))
     match path.suffix:
         case ".gz":
-            return cast(IO[bytes], gzip.open(path))
+            return cast(IO[bytes], gzip.open(raw))
         case ".bz2":
-            return bz2.open(path)
+            return bz2.open(raw)
         case ".xz":
-            return lzma.open(path)
+            return lzma.open(raw)
         case ".zst":
-            import pyarrow as pa
+            return io.BufferedReader(ZstdReader(raw), 1 << 20)
+    return raw
 
-            return pa.input_stream(str(path))
-    return path.open("rb")
+
+class ZstdReader(io.RawIOBase):
+    """All frames of a zstd file, whatever their window. Unlike the library's reader it knows a torn file."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        import zstandard
+
+        self.raw, self.ready, self.fed = raw, memoryview(b""), b""
+        self.fault = zstandard.ZstdError
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=LONG_WINDOW)
+        self.frame = self.decompressor.decompressobj()
+        self.inside = False  # a frame has begun and not ended
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        while not self.ready:
+            self.fed = self.fed or self.raw.read(1 << 17)
+            if not self.fed:
+                if self.inside:
+                    raise EOFError("compressed file ended before the end-of-stream marker was reached")
+                return 0
+            try:
+                self.ready = memoryview(self.frame.decompress(self.fed))
+            except self.fault as error:
+                raise OSError(str(error)) from error
+            self.inside = not self.frame.eof
+            self.fed = b""
+            if self.frame.eof:
+                self.fed, self.frame = self.frame.unused_data, self.decompressor.decompressobj()
+        n = min(len(buffer), len(self.ready))
+        buffer[:n] = self.ready[:n]
+        self.ready = self.ready[n:]
+        return n
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
 
 
 def _digest(path: Path) -> str:
+    """Of the bytes; of a far file, which reading would mean to fetch, what its server says of its version."""
+    if "://" in str(path):
+        return _far_digest(path)
     digest = xxhash.xxh3_128()
     try:
         with path.open("rb") as stream:
@@ -117,11 +214,23 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _far_digest(path: Path) -> str:
+    from upath import UPath
+
+    far = UPath(path)
+    try:
+        info = far.fs.info(far.path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    facts = {name: str(info[name]) for name in ("ETag", "etag", "size", "LastModified", "mtime") if name in info}
+    return xxhash.xxh3_128_hexdigest(json.dumps([str(path), facts], sort_keys=True).encode())
+
+
 def _first_undecodable(path: Path, encoding: str) -> tuple[int, int]:
     """Line, from 1, and byte, from 0, of the first thing in a file that `encoding` cannot decode."""
     decoder = codecs.getincrementaldecoder(encoding)()
     lines = read = 0
-    with _open(path) as stream:
+    with open_bytes(path) as stream:
         while True:
             chunk = stream.read(1 << 16)
             read += len(chunk)

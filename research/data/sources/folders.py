@@ -4,6 +4,7 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from research.data.cache import key
 from research.data.sources.fields import to_record
@@ -26,6 +27,9 @@ class Folders(FileSource):
 
     def __init__(self, path: str, encoding: str = "utf-8"):
         super().__init__(path, encoding)
+
+    def parts(self) -> list[Self]:
+        return [self]  # its files are small and many, and their labels come from their place below `path`
 
     def files(self) -> list[Path]:
         root = self._root()

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NotRequired, TypedDict
+from typing import NotRequired, Self, TypedDict
 
 
 class Record(TypedDict):
@@ -28,6 +28,10 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Record]: ...
+
+    def parts(self) -> list[Self]:
+        """Sources that together yield the same records in the same order, each readable by a process of its own."""
+        return [self]
 
     @abstractmethod
     def fingerprint(self) -> str:
