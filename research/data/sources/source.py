@@ -11,6 +11,7 @@ class Record(TypedDict):
     `text`, `text_pair` (the second sentence of a pair) and `target` (the text to generate) are strings.
     `label` is a string, a float, or a list of strings where one example bears several.
     `where` says where the example stands, `file:line`, for messages to people.
+    `meta` is what else the source knows, such as a title, an address or a date; training does not read it.
     """
 
     text: str
@@ -18,6 +19,7 @@ class Record(TypedDict):
     label: NotRequired[str | float | list[str]]
     target: NotRequired[str]
     where: str
+    meta: NotRequired[dict[str, str | int | float | None]]
 
 
 class Source(ABC):
