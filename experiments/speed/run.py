@@ -1,6 +1,6 @@
 """The same four-loss step in our module and in a Hugging Face Trainer, in turn; writes results.json and results.md.
 
-python experiments/speed/run.py --steps 12 --repeats 5
+python experiments/speed/run.py --steps 5 --warm-up 2 --repeats 5
 """
 
 import argparse
@@ -114,7 +114,7 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     results: dict[str, Any] = {
         "command": f"python experiments/speed/run.py --steps {args.steps} --repeats {args.repeats}"
-        f" --precision {args.precision}",
+        f" --warm-up {args.warm_up} --precision {args.precision}",
         "commit": commit.strip(),
         "precision": args.precision,
         "repeats": args.repeats,
