@@ -40,3 +40,13 @@ def test_readme_names_files_that_exist():
         assert (ROOT / name).exists(), name
     for image in re.findall(r"!\[.*?\]\((.*?)\)", readme):
         assert (ROOT / image).exists(), image
+
+
+def test_figures_in_the_readme_are_those_of_the_results():
+    """Each row of a table under `<!-- from FILE -->` stands in FILE, which a run has written."""
+    quoted = re.findall(r"<!-- from (\S+) -->\n(.+?)\n\n", (ROOT / "README.md").read_text(), re.S)
+    assert quoted
+    for name, table in quoted:
+        results = (ROOT / name).read_text().splitlines()
+        for row in table.splitlines():
+            assert row in results, (name, row)

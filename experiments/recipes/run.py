@@ -5,6 +5,7 @@ python experiments/recipes/run.py                  (all; --only quickstart bert 
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,15 +35,15 @@ def train_and_test(recipe: str, twin: bool) -> Path:
 
 
 def report(results: dict[str, Any]) -> str:
-    """A Markdown table for each recipe: a row a figure of the test split, a column an arm."""
-    lines = []
+    """A Markdown table: a row for each figure of a recipe's test split, a column an arm; and where it comes from."""
+    lines = [f"| recipe | figure | {' | '.join(ARMS)} |", "|---|---|" + "---|" * len(ARMS)]
     for recipe, entry in results.items():
         arms: dict[str, dict[str, float]] = entry["arms"]
-        lines += [f"### `configs/{recipe}.yaml`", "", f"| | {' | '.join(arms)} |", "|---" * (len(arms) + 1) + "|"]
         for name in dict.fromkeys(name for values in arms.values() for name in values):
-            lines.append(f"| {name} | {' | '.join(shown(values.get(name)) for values in arms.values())} |")
-        lines += ["", f"Seed {entry['seed']}, commit {entry['commit']}: `{entry['command']}`.", ""]
-    return "\n".join(lines)
+            row = [f"`{recipe}`", name, *(shown(values.get(name)) for values in arms.values())]
+            lines.append(f"| {' | '.join(row)} |")
+    made = [f"`{recipe}`: seed {e['seed']}, commit {e['commit']}, `{e['command']}`" for recipe, e in results.items()]
+    return "\n".join([*lines, "", *(f"- {line}" for line in made), ""])
 
 
 def main() -> None:
@@ -52,12 +53,13 @@ def main() -> None:
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for recipe in parser.parse_args().only:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-        arms = {name: figures(train_and_test(recipe, bool(ending))) for name, ending in ARMS.items()}
+        runs = {name: train_and_test(recipe, bool(ending)) for name, ending in ARMS.items()}
+        shutil.copy(runs["hybrid"] / "loss_curves.png", HERE / f"{recipe}.png")
         results[recipe] = {
             "command": f"python experiments/recipes/run.py --only {recipe}",
             "commit": commit.stdout.strip(),
             "seed": yaml.safe_load((ROOT / f"configs/{recipe}.yaml").read_text())["seed_everything"],
-            "arms": arms,
+            "arms": {name: figures(folder) for name, folder in runs.items()},
         }
         results = {name: results[name] for name in RECIPES if name in results}
         path.write_text(json.dumps(results, indent=1) + "\n")
