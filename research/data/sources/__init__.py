@@ -7,6 +7,7 @@ from research.data.sources.json_lines import JSONLines
 from research.data.sources.package import Package
 from research.data.sources.source import Record, Source
 from research.data.sources.text_files import TextFiles
+from research.data.sources.wikipedia import Wikipedia
 
 __all__ = [
     "CSV",
@@ -18,4 +19,5 @@ __all__ = [
     "Record",
     "Source",
     "TextFiles",
+    "Wikipedia",
 ]
