@@ -17,6 +17,7 @@ CASES = {
     "files": ("[[File:A.jpg|thumb|A [[cat|big cat]] of {{a|b}} [http://x y]]]Text [[Bild:B.png|x]]", "Text"),
     "categories": ("Text\n[[Category:Cats| ]]\n[[de:Katze]]\n[[wikt:cat|cat]]", "Text\ncat"),
     "templates": ("{{Infobox\n| a = {{b|{c}}}\n| d = {{{e|}}}\n}}\nText{{cn}}.", "Text."),
+    "templates in templates": ("{{a\nb {{c|{{d}}}} e\n}}Text", "Text"),
     "templates that are read": (
         "{{lang|la|ars}}, {{nowrap|[[a|b]] c}} {{convert|5|to|6|km|mi}} {{convert|5|km|mi}}",
         "ars, b c 5 to 6 km 5 km",
