@@ -12,6 +12,7 @@ from research.data.stream import StreamInfo
 from research.data.tokenised import tokenizer_fingerprint
 from research.errors import UserError
 from research.inference.predict import predict
+from research.models.packed import check_packed
 from research.models.student import Student
 from research.models.teacher import Teacher
 from research.objectives.base import Objective
@@ -60,6 +61,10 @@ class HybridModule(LightningModule):
         Raises:
             UserError: naming the key.
         """
+        for name in (name for name, info in streams.items() if info.packed):
+            for key, reader in (("model.student", self.student), ("model.teacher", self.teacher and self.teacher.student)):
+                if reader is not None:
+                    check_packed(reader.config, f"data.streams.{name}.init_args.pack", key)
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)
             for view in objective.views():

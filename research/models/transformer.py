@@ -170,10 +170,10 @@ class Embeddings(nn.Module):
         self.LayerNorm = LayerNorm(width, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, ids: Tensor, types: Tensor | None = None) -> Tensor:
-        """Ids and types (B, L) to (B, L, H); without types all are 0."""
+    def forward(self, ids: Tensor, types: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """Ids, types and places (B, L) to (B, L, H); without types all are 0, without places they count from 0."""
         table = self.position_table if self.sinusoidal else self.position_embeddings.weight
-        out = self.word_embeddings(ids) * self.scale + table[: ids.shape[1]]
+        out = self.word_embeddings(ids) * self.scale + (table[: ids.shape[1]] if places is None else table[places])
         if self.token_type_embeddings is not None:
             out = out + self.token_type_embeddings(torch.zeros_like(ids) if types is None else types)
         return self.dropout(self.LayerNorm(out))
@@ -218,13 +218,15 @@ class HybridTransformerModel(HybridPreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool = False,
+        position_ids: Tensor | None = None,
     ) -> BaseModelOutput:
-        """Ids, types and mask (B, L), the mask 1 or true at real tokens, to ``last_hidden_state`` (B, L, H).
+        """Ids, types, positions and mask (B, L), the mask true at real tokens, to ``last_hidden_state`` (B, L, H).
 
-        ``hidden_states``, if asked for, are the embeddings and each layer's output.
+        A mask (B, 1, L, L) is true where a token may look. ``hidden_states`` are the embeddings and layers' outputs.
         """
-        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        hidden = self.embeddings(input_ids, token_type_ids)
+        mask = None if attention_mask is None else attention_mask.bool()
+        mask = mask[:, None, None] if mask is not None and mask.ndim == 2 else mask
+        hidden = self.embeddings(input_ids, token_type_ids, position_ids)
         states = [hidden]
         for layer in self.encoder.layer:
             hidden = layer(hidden, mask)
