@@ -61,9 +61,10 @@ class HybridModule(LightningModule):
         Raises:
             UserError: naming the key.
         """
-        for name in (name for name, info in streams.items() if info.packed):
-            for key, reader in (("model.student", self.student), ("model.teacher", self.teacher and self.teacher.student)):
-                if reader is not None:
+        readers = {"model.student": self.student, "model.teacher": self.teacher and self.teacher.student}
+        for name, info in streams.items():
+            for key, reader in readers.items():
+                if info.packed and reader is not None:
                     check_packed(reader.config, f"data.streams.{name}.init_args.pack", key)
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)

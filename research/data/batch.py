@@ -29,7 +29,7 @@ class Example:
 
 @dataclass
 class Row:
-    """One example, or several packed, as one view shows it, before padding. ``labels[t]`` is what position t has to predict."""
+    """What one view shows of an example, or of several packed. ``labels[t]`` is what position t has to predict."""
 
     ids: np.ndarray
     labels: np.ndarray | None = None

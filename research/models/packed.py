@@ -8,6 +8,7 @@ from torch import Tensor
 
 from research.data.batch import Tokens
 from research.errors import UserError
+from research.models.attention import NAME as BLOCKED
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -25,9 +26,11 @@ def check_packed(config: "PretrainedConfig", key: str, model: str) -> None:
         UserError: naming ``key``, the setting that packs, and ``model``, the one that would read the rows.
     """
     if config.model_type not in SERVED:
-        raise UserError(f"{key}: best_fit is not served by {model}, a {config.model_type}; it serves {', '.join(SERVED)}")
-    kernel = config._attn_implementation
-    if kernel not in (None, "sdpa"):
+        raise UserError(
+            f"{key}: best_fit is not served by {model}, a {config.model_type}; it serves {', '.join(SERVED)}"
+        )
+    kernel = config._attn_implementation  # unset before the model is built
+    if kernel not in (None, "sdpa", BLOCKED):
         raise UserError(f"{key}: best_fit needs the attention sdpa; {model}, a {config.model_type}, has {kernel}")
 
 
@@ -58,7 +61,7 @@ def masks(tokens: Tokens, causal: bool = False, first_position: int = 0) -> dict
 
 
 def unpacked(states: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
-    """States (N, L, H) of packed rows as a row a document: (D, longest, H), zero at padding, and its mask (D, longest)."""
+    """States (N, L, H) of packed rows as a row a document, (D, longest, H), and its mask (D, longest)."""
     real, place = segments > 0, positions(segments)
     document = (real & (place == 0)).flatten().cumsum(0).view_as(segments) - 1
     shape = int(document[-1, -1]) + 1, int(place[real].max()) + 1

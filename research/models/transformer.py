@@ -196,6 +196,7 @@ class HybridPreTrainedModel(PreTrainedModel):
     base_model_prefix = "transformer"
     _input_embed_layer = "word_embeddings"
     supports_gradient_checkpointing = True
+    _supports_sdpa = True  # it reads the boolean masks of that interface
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -224,12 +225,12 @@ class HybridTransformerModel(HybridPreTrainedModel):
 
         A mask (B, 1, L, L) is true where a token may look. ``hidden_states`` are the embeddings and layers' outputs.
         """
-        mask = None if attention_mask is None else attention_mask.bool()
-        mask = mask[:, None, None] if mask is not None and mask.ndim == 2 else mask
+        if attention_mask is not None and attention_mask.ndim == 2:
+            attention_mask = attention_mask.bool()[:, None, None]
         hidden = self.embeddings(input_ids, token_type_ids, position_ids)
         states = [hidden]
         for layer in self.encoder.layer:
-            hidden = layer(hidden, mask)
+            hidden = layer(hidden, attention_mask)
             if output_hidden_states:
                 states.append(hidden)
         return BaseModelOutput(hidden, tuple(states) if output_hidden_states else None)
@@ -280,10 +281,7 @@ class HybridTransformerForMaskedLM(HybridPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> MaskedLMOutput:
-        """As :class:`HybridTransformerModel`, to ``logits`` (B, L, V).
-
-        With labels (B, L), -100 where there is no loss, ``loss`` is the mean cross entropy.
-        """
+        """``logits`` (B, L, V), and ``loss``, the mean cross entropy of labels (B, L), -100 where there is no loss."""
         out = self.transformer(input_ids, attention_mask, token_type_ids, output_hidden_states)
         logits = self.cls.predictions.decoder(self.cls.predictions.transform(out.last_hidden_state))
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
