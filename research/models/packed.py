@@ -26,12 +26,11 @@ def check_packed(config: "PretrainedConfig", key: str, model: str) -> None:
         UserError: naming ``key``, the setting that packs, and ``model``, the one that would read the rows.
     """
     if config.model_type not in SERVED:
-        raise UserError(
-            f"{key}: best_fit is not served by {model}, a {config.model_type}; it serves {', '.join(SERVED)}"
-        )
+        told = f"best_fit is not known to keep documents apart in {config.model_type}"
+        raise UserError(f"{key}: {told}, which {model} is; it serves {', '.join(SERVED)}")
     kernel = config._attn_implementation  # unset before the model is built
     if kernel not in (None, "sdpa", BLOCKED):
-        raise UserError(f"{key}: best_fit needs the attention sdpa; {model}, a {config.model_type}, has {kernel}")
+        raise UserError(f"{key}: best_fit needs {model} to have attn_implementation sdpa; it has {kernel}")
 
 
 def positions(segments: Tensor) -> Tensor:

@@ -126,8 +126,12 @@ def test_segments_by_hand() -> None:
 def test_architectures_that_would_look_across_are_refused(trained: Any) -> None:
     key = "data.streams.wiki.init_args.pack"
     for name, more, told in (
-        ("deberta-v2", {}, r"best_fit is not served by model.student, a deberta-v2; it serves bert, "),
-        ("bert", {"attn_implementation": "eager"}, r"needs the attention sdpa; model.student, a bert, has eager"),
+        ("deberta-v2", {}, "apart in deberta-v2, which model.student is; it serves bert, "),
+        (
+            "bert",
+            {"attn_implementation": "eager"},
+            "needs model.student to have attn_implementation sdpa; it has eager",
+        ),
     ):
         config = Student(architecture={"model_type": name, **more}, tokenizer=trained("wordpiece")).config
         with pytest.raises(UserError, match=rf"^{key}: .*{told}"):
