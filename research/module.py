@@ -61,11 +61,12 @@ class HybridModule(LightningModule):
         Raises:
             UserError: naming the key.
         """
-        readers = {"model.student": self.student, "model.teacher": self.teacher and self.teacher.student}
-        for name, info in streams.items():
+        readers = {"model.student": self.student}
+        if self.teacher is not None:
+            readers["model.teacher"] = self.teacher.student
+        for name in (name for name, info in streams.items() if info.packed):
             for key, reader in readers.items():
-                if info.packed and reader is not None:
-                    check_packed(reader.config, f"data.streams.{name}.init_args.pack", key)
+                check_packed(reader.config, f"data.streams.{name}.init_args.pack", key)
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)
             for view in objective.views():

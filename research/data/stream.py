@@ -110,7 +110,7 @@ class Stream(Dataset[Batch | None]):
         shown = [view.build(example, self.family, self.vocabulary, rng) for example in examples]
         return shown[0] if self.packing is None else pack_rows(shown)
 
-    def _ordered(self, which: int) -> list[Sequence[np.ndarray]]:
+    def _ordered(self, which: int) -> list[list[np.ndarray]]:
         """The batches of a pass: of each row the examples in it."""
         seed = [*self.seed, 0xB0C5, which] if self.shuffle else [self.seed[1]]
         rng, size = np.random.default_rng(seed), self.batch_size
@@ -120,9 +120,9 @@ class Stream(Dataset[Batch | None]):
         lengths = self.examples.lengths
         order = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
         bucket = size * self.bucket if self.shuffle else len(lengths)
-        batches: list[Sequence[np.ndarray]] = []
+        batches: list[list[np.ndarray]] = []
         for i in range(0, len(lengths), bucket):
             alike = order[i : i + bucket]
             alike = alike[np.argsort(lengths[alike], kind="stable"), None]
-            batches += [alike[j : j + size] for j in range(0, len(alike), size)]
+            batches += [list(alike[j : j + size]) for j in range(0, len(alike), size)]
         return [batches[i] for i in rng.permutation(len(batches))]  # so that a part stands for the whole

@@ -97,7 +97,7 @@ def test_embeddings_are_those_of_each_document_alone(name: str, pooling: str, st
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert"])
-def test_training_with_dropout_on_the_cpu_keeps_documents_apart(name: str, student: Any) -> None:
+def test_training_with_dropout_keeps_documents_apart(name: str, student: Any) -> None:
     """Attention with dropout is computed otherwise there; at a rate that drops nothing, losses stay the same."""
     made = student(name)
     for module in made.model.modules():
