@@ -12,6 +12,7 @@ from research.data.stream import StreamInfo
 from research.data.tokenised import tokenizer_fingerprint
 from research.errors import UserError
 from research.inference.predict import predict
+from research.models.packed import check_packed
 from research.models.student import Student
 from research.models.teacher import Teacher
 from research.objectives.base import Objective
@@ -60,6 +61,12 @@ class HybridModule(LightningModule):
         Raises:
             UserError: naming the key.
         """
+        readers = {"model.student": self.student}
+        if self.teacher is not None:
+            readers["model.teacher"] = self.teacher.student
+        for name in (name for name, info in streams.items() if info.packed):
+            for key, reader in readers.items():
+                check_packed(reader.config, f"data.streams.{name}.init_args.pack", key)
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)
             for view in objective.views():

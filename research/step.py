@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,21 +127,13 @@ def together(student: "Student", views: Sequence[Tokens]) -> list[Encoded]:
     if len(views) == 1:
         return [student(views[0])]
 
-    def stack(parts: list[Tensor], value: int) -> Tensor:
-        longest = max(p.shape[1] for p in parts)
-        return torch.cat([F.pad(p, (0, longest - p.shape[1]), value=value) for p in parts])
+    def stack(name: str) -> Tensor | None:
+        parts = [part for v in views if (part := getattr(v, name)) is not None]
+        longest = max((p.shape[1] for p in parts), default=0)
+        value = student.vocabulary.pad if name in ("ids", "decoder_ids") else 0
+        return torch.cat([F.pad(p, (0, longest - p.shape[1]), value=value) for p in parts]) if parts else None
 
-    pad = student.vocabulary.pad
-    tall = student(
-        Tokens(
-            ids=stack([v.ids for v in views], pad),
-            mask=stack([v.mask for v in views], 0),
-            types=None if views[0].types is None else stack([v.types for v in views if v.types is not None], 0),
-            decoder_ids=stack([v.decoder_ids for v in views if v.decoder_ids is not None], pad)
-            if kind(views[0])
-            else None,
-        )
-    )
+    tall = student(Tokens(**{field.name: stack(field.name) for field in fields(Tokens) if field.name != "labels"}))  # type: ignore[arg-type]
     out, start = [], 0
     for view in views:
         rows = slice(start, start := start + len(view.ids))

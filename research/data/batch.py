@@ -29,12 +29,14 @@ class Example:
 
 @dataclass
 class Row:
-    """One example as one view shows it, before padding. ``labels[t]`` is what position t has to predict."""
+    """What one view shows of an example, or of several packed. ``labels[t]`` is what position t has to predict."""
 
     ids: np.ndarray
     labels: np.ndarray | None = None
     decoder_ids: np.ndarray | None = None
     second: int = 0  # where the second text of a pair begins; 0 where there is none
+    segments: np.ndarray | None = None  # of a packed row, as in Tokens
+    decoder_segments: np.ndarray | None = None
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Tokens:
     Shapes: ``ids`` (N, L) int64; ``mask`` (N, L) bool, true at real tokens; ``types`` (N, L) int64 or none;
     ``decoder_ids`` (N, D) int64 or none; ``labels`` (N, D or L) int64 or none: the token that the hidden state
     of the same position has to predict, and -100 where there is no loss (so no shift is left to the objective).
+    Where rows are packed, ``segments`` (N, L) and ``decoder_segments`` (N, D) int64 number the documents of each row
+    from 1, and are 0 at padding: attention stays inside a document, whose positions begin at 0.
     """
 
     ids: Tensor
@@ -51,6 +55,8 @@ class Tokens:
     labels: Tensor | None = None
     types: Tensor | None = None
     decoder_ids: Tensor | None = None
+    segments: Tensor | None = None
+    decoder_segments: Tensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Tokens":
         present = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
@@ -61,7 +67,7 @@ class Tokens:
 class Batch:
     """The views of N examples, and their labels: (N,) int64 classes, (N, C) float indicators or (N,) float.
 
-    ``index`` (N,) numbers the examples within their split.
+    ``index`` (N,) numbers the examples within their split. In packed rows, in their order, they outnumber the rows.
     """
 
     views: dict["View", Tokens]
@@ -74,7 +80,8 @@ class Batch:
         return Batch(views, labels, self.index)
 
     def __len__(self) -> int:
-        return len(next(iter(self.views.values())).ids)
+        """How many examples it holds."""
+        return len(next(iter(self.views.values())).ids if self.index is None else self.index)
 
     @property
     def real_tokens(self) -> int:
@@ -105,4 +112,8 @@ def pad_rows(rows: Sequence[Row], pad_id: int, types: bool) -> Tokens:
     if types:
         second = torch.tensor([row.second or len(row.ids) for row in rows])
         tokens.types = ((torch.arange(ids.shape[1]) >= second[:, None]) & tokens.mask).long()
+    if rows[0].segments is not None:
+        tokens.segments = pad([row.segments for row in rows if row.segments is not None], 0)
+    if rows[0].decoder_segments is not None:
+        tokens.decoder_segments = pad([row.decoder_segments for row in rows if row.decoder_segments is not None], 0)
     return tokens

@@ -1,14 +1,16 @@
 """A corpus: unlabelled text in windows that the student can read."""
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
 from research.data.batch import Example
+from research.data.packing import BestFit, Packed
 from research.data.sources import Source
-from research.data.stream import Examples, StreamInfo
+from research.data.stream import Examples, Stream, StreamInfo
 from research.data.stream_module import StreamDataModule
 from research.data.tokenised import Column
 
@@ -16,9 +18,9 @@ DEFAULT_WINDOW = 512  # where neither the config nor the student limits the leng
 
 
 class Windows:
-    """Each document cut into as few windows of nearly equal length as fit; no token is lost."""
+    """Each document cut into as few windows as fit, of nearly equal length or all full but the last; none is lost."""
 
-    def __init__(self, table: pa.Table, rows: np.ndarray, room: int) -> None:
+    def __init__(self, table: pa.Table, rows: np.ndarray, room: int, even: bool = True) -> None:
         self.column = Column(table, "first")
         lengths = self.column.lengths[rows]
         rows, lengths = rows[lengths > 0], lengths[lengths > 0]
@@ -26,8 +28,8 @@ class Windows:
         self.row = np.repeat(rows, pieces)
         which = np.arange(len(self.row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
         length, count = np.repeat(lengths, pieces), np.repeat(pieces, pieces)
-        self.begin = which * length // count
-        self.lengths = (which + 1) * length // count - self.begin
+        borders = [w * length // count if even else np.minimum(w * room, length) for w in (which, which + 1)]
+        self.begin, self.lengths = borders[0], borders[1] - borders[0]
         self.last = which + 1 == count
 
     def __getitem__(self, index: int) -> Example:
@@ -36,32 +38,15 @@ class Windows:
         return Example(text, ends=bool(self.last[index]))
 
 
-class Packed:
-    """All documents, each closed by the end token, in one row that is cut every ``room`` tokens: no padding."""
-
-    def __init__(self, table: pa.Table, rows: np.ndarray, room: int, end: int) -> None:
-        self.column, self.rows, self.room, self.end = Column(table, "first"), rows, room, end
-        self.ends = np.cumsum(self.column.lengths[rows] + 1)
-        total = int(self.ends[-1]) if len(rows) else 0
-        starts = np.arange(0, total, room)
-        self.row = rows[np.searchsorted(self.ends, starts, side="right")]  # of the document that a window begins in
-        self.lengths = np.diff(np.append(starts, total))
-
-    def __getitem__(self, index: int) -> Example:
-        start = index * self.room
-        stop = start + self.lengths[index]
-        first, last = np.searchsorted(self.ends, [start, stop - 1], side="right")
-        text = [part for d in range(first, last + 1) for part in (self.column[self.rows[d]], [self.end])]
-        offset = start - (self.ends[first - 1] if first else 0)
-        return Example(np.concatenate(text)[offset : offset + stop - start].astype(np.int64), ends=False)
-
-
 class CorpusDataModule(StreamDataModule):
     """Unlabelled text. Labels of the source are not read. Long documents become several windows.
 
     Args:
         source: as for every stream, like the settings not named here.
-        pack: join documents by the end token into windows without padding, for language modelling.
+        pack: ``best_fit`` puts several texts, whole or the rests of long ones, into a row of ``max_length`` where each
+            is read on its own, so losses are those of padded rows; ``stream`` joins all by the end token and cuts, for
+            language models that may read on from one document into the next. The default is a row a window.
+        batch_size: rows a batch on each process, packed ones too.
     """
 
     def __init__(
@@ -72,14 +57,14 @@ class CorpusDataModule(StreamDataModule):
         split_seed: int = 0,
         batch_size: int = 16,
         max_length: int | None = None,
-        pack: bool = False,
+        pack: Literal["best_fit", "stream"] | None = None,
     ) -> None:
         super().__init__(source, validation, test, split_seed, batch_size, max_length)
         self.pack = pack
 
     @property
     def info(self) -> StreamInfo:
-        return StreamInfo("unlabelled")
+        return StreamInfo("unlabelled", packed=self.pack == "best_fit")
 
     def where(self, split: str, index: int) -> str:
         examples = self.examples(split)[0]
@@ -90,7 +75,18 @@ class CorpusDataModule(StreamDataModule):
     def examples(self, split: str) -> tuple[Examples, Tensor | None]:
         table, rows = self.rows[split]
         student = self.to.student
-        room = (self.limit or DEFAULT_WINDOW) - student.family.overhead(pair=False)
-        if self.pack:
+        room = self.room - student.family.overhead(pair=False)
+        if self.pack == "stream":
             return Packed(table, rows, room, student.vocabulary.end), None
-        return Windows(table, rows, room), None
+        return Windows(table, rows, room, even=self.pack is None), None
+
+    def stream(self, split: str) -> Stream:
+        part = super().stream(split)
+        if self.pack == "best_fit":
+            part.packing = BestFit(part.examples.lengths + self.to.student.family.overhead(pair=False), self.room)
+        return part
+
+    @property
+    def room(self) -> int:
+        """Tokens of the longest sequence, special ones included."""
+        return self.limit or DEFAULT_WINDOW

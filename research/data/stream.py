@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from research.data.batch import Batch, Example, pad_rows
+from research.data.batch import Batch, Example, Row, pad_rows
+from research.data.packing import BestFit, pack_rows
 from research.data.sampling import HOLE
 from research.data.vocabulary import Vocabulary
 from research.models.families import Family
 from research.step import View
 
-BUCKET = 50  # batches sorted by length together: long enough to save padding, short enough to stay random
+BUCKET = 100  # batches sorted by length together: long enough to save padding, short enough to stay random
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,13 @@ class StreamInfo:
     """What objectives may ask of a stream.
 
     ``labels`` are in the order of the head's outputs; ``scale`` is mean and standard deviation of a regression's
-    training labels, which its targets are standardised by.
+    training labels, which its targets are standardised by; ``packed`` rows hold several documents.
     """
 
     problem: str
     labels: tuple[str, ...] = ()
     scale: tuple[float, float] = (0.0, 1.0)
+    packed: bool = False
 
 
 class Examples(Protocol):
@@ -52,9 +54,10 @@ class Stream(Dataset[Batch | None]):
         examples: what to batch.
         labels: (n,) or (n, C), or none.
         views: what each batch shows.
-        batch_size: examples a batch; the last of a pass may have fewer.
+        batch_size: rows a batch, each of one example or packed; the last of a pass may have fewer.
         seed: the run's seed.
         shuffle: false keeps one order in each pass, of batches of equal lengths, the same for each seed.
+        bucket: batches sorted by length together; 1 leaves them as they are drawn.
     """
 
     def __init__(
@@ -69,10 +72,12 @@ class Stream(Dataset[Batch | None]):
         seed: int,
         shuffle: bool,
         types: bool = False,
+        bucket: int = BUCKET,
     ) -> None:
         self.name, self.examples, self.labels, self.views = name, examples, labels, list(views)
         self.family, self.vocabulary, self.types = family, vocabulary, types
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.batch_size, self.shuffle, self.bucket = batch_size, shuffle, bucket
+        self.packing: BestFit | None = None  # which examples share a row; none gives each its own
         self.seed = [seed, zlib.crc32(name.encode())]
         self._order = lru_cache(maxsize=2)(self._ordered)
 
@@ -85,35 +90,39 @@ class Stream(Dataset[Batch | None]):
 
     def __len__(self) -> int:
         """Batches of one pass."""
-        return -(-len(self.examples.lengths) // self.batch_size)
+        return -(-len(self.examples.lengths if self.packing is None else self.packing) // self.batch_size)
 
     def __getitem__(self, position: int) -> Batch | None:
         if position == HOLE:
             return None
         which, at = divmod(position, len(self))
-        index = self._order(which)[at]
+        batch = self._order(which)[at]
         rng = np.random.default_rng([*self.seed, position])
-        examples = [self.examples[int(i)] for i in index]
+        rows = [[self.examples[int(i)] for i in row] for row in batch]
         views = {
-            view: pad_rows(
-                [view.build(e, self.family, self.vocabulary, rng) for e in examples], self.vocabulary.pad, self.types
-            )
+            view: pad_rows([self._row(view, examples, rng) for examples in rows], self.vocabulary.pad, self.types)
             for view in self.views
         }
+        index = np.concatenate(batch)
         return Batch(views, None if self.labels is None else self.labels[index], torch.from_numpy(index))
 
-    def _ordered(self, which: int) -> list[np.ndarray]:
-        n, size = len(self.examples.lengths), self.batch_size
-        if not self.shuffle:
-            order = np.argsort(self.examples.lengths, kind="stable")
-            batches = [order[i : i + size] for i in range(0, n, size)]
-            mixed = np.random.default_rng(self.seed[1]).permutation(len(batches))  # a part then stands for the whole
-            return [batches[i] for i in mixed]
-        rng = np.random.default_rng([*self.seed, 0xB0C5, which])
-        order = rng.permutation(n)
-        batches = []
-        for i in range(0, n, size * BUCKET):
-            bucket = order[i : i + size * BUCKET]
-            bucket = bucket[np.argsort(self.examples.lengths[bucket], kind="stable")]
-            batches += [bucket[j : j + size] for j in range(0, len(bucket), size)]
-        return [batches[i] for i in rng.permutation(len(batches))]
+    def _row(self, view: View, examples: Sequence[Example], rng: np.random.Generator) -> Row:
+        shown = [view.build(example, self.family, self.vocabulary, rng) for example in examples]
+        return shown[0] if self.packing is None else pack_rows(shown)
+
+    def _ordered(self, which: int) -> list[list[np.ndarray]]:
+        """The batches of a pass: of each row the examples in it."""
+        seed = [*self.seed, 0xB0C5, which] if self.shuffle else [self.seed[1]]
+        rng, size = np.random.default_rng(seed), self.batch_size
+        if self.packing is not None:
+            rows = self.packing.rows(rng)
+            return [rows[i : i + size] for i in range(0, len(rows), size)]
+        lengths = self.examples.lengths
+        order = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
+        bucket = size * self.bucket if self.shuffle else len(lengths)
+        batches: list[list[np.ndarray]] = []
+        for i in range(0, len(lengths), bucket):
+            alike = order[i : i + bucket]
+            alike = alike[np.argsort(lengths[alike], kind="stable"), None]
+            batches += [list(alike[j : j + size]) for j in range(0, len(alike), size)]
+        return [batches[i] for i in rng.permutation(len(batches))]  # so that a part stands for the whole

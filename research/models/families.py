@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from research.data.batch import IGNORE, Example, Row, Tokens
 from research.data.vocabulary import Vocabulary
 from research.errors import UserError
+from research.models.packed import masks, visible
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -82,7 +83,9 @@ class Encoder(Family):
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         extra = {} if tokens.types is None else {"token_type_ids": tokens.types}
         base: Any = model.base_model
-        out = base(input_ids=tokens.ids, attention_mask=tokens.mask.long(), **extra).last_hidden_state
+        from_padding = hasattr(getattr(base, "embeddings", None), "create_position_ids_from_input_ids")
+        first = base.embeddings.padding_idx + 1 if from_padding else 0  # RoBERTa counts from its padding's id
+        out = base(input_ids=tokens.ids, **masks(tokens, first_position=first), **extra).last_hidden_state
         return out, out
 
     def stacks(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
@@ -118,7 +121,7 @@ class Decoder(Family):
 
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         base: Any = model.base_model
-        out = base(input_ids=tokens.ids, attention_mask=tokens.mask.long(), use_cache=False).last_hidden_state
+        out = base(input_ids=tokens.ids, **masks(tokens, causal=True), use_cache=False).last_hidden_state
         return out, out
 
     def stacks(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
@@ -152,14 +155,16 @@ class EncoderDecoder(Family):
 
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         m: Any = model
-        mask = tokens.mask.long()
+        source, target = tokens.segments, tokens.decoder_segments  # T5's positions are relative: none need restart
+        mask = tokens.mask.long() if source is None else visible(source, source)
         memory = m.get_encoder()(input_ids=tokens.ids, attention_mask=mask).last_hidden_state
         if tokens.decoder_ids is None:
             return memory, memory
         hidden = m.get_decoder()(
             input_ids=tokens.decoder_ids,
+            attention_mask=None if target is None else visible(target, target, causal=True),
             encoder_hidden_states=memory,
-            encoder_attention_mask=mask,
+            encoder_attention_mask=mask if source is None or target is None else visible(target, source),
             use_cache=False,
         ).last_hidden_state
         return hidden, memory

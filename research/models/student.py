@@ -13,6 +13,7 @@ from research.models.attention import use_blocked_attention
 from research.models.backbone import load_config, load_model, load_tokenizer
 from research.models.families import Family, family_of
 from research.models.heads import ClassificationHead, VocabularyHead
+from research.models.packed import unpacked
 from research.models.tokenizer import TrainedTokenizer
 from research.step import Encoded
 
@@ -181,8 +182,10 @@ class Student(nn.Module):
         return Encoded(hidden, memory, tokens)
 
     def embedding(self, encoded: Encoded) -> Tensor:
-        """Pool token states into (N, H)."""
+        """Pool token states into (N, H), a row a document where several are packed in one."""
         mask, states = encoded.tokens.mask, encoded.memory
+        if encoded.tokens.segments is not None:
+            states, mask = unpacked(states, encoded.tokens.segments)
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":

@@ -170,10 +170,10 @@ class Embeddings(nn.Module):
         self.LayerNorm = LayerNorm(width, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, ids: Tensor, types: Tensor | None = None) -> Tensor:
-        """Ids and types (B, L) to (B, L, H); without types all are 0."""
+    def forward(self, ids: Tensor, types: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """Ids, types and places (B, L) to (B, L, H); without types all are 0, without places they count from 0."""
         table = self.position_table if self.sinusoidal else self.position_embeddings.weight
-        out = self.word_embeddings(ids) * self.scale + table[: ids.shape[1]]
+        out = self.word_embeddings(ids) * self.scale + (table[: ids.shape[1]] if places is None else table[places])
         if self.token_type_embeddings is not None:
             out = out + self.token_type_embeddings(torch.zeros_like(ids) if types is None else types)
         return self.dropout(self.LayerNorm(out))
@@ -196,6 +196,7 @@ class HybridPreTrainedModel(PreTrainedModel):
     base_model_prefix = "transformer"
     _input_embed_layer = "word_embeddings"
     supports_gradient_checkpointing = True
+    _supports_sdpa = True  # it reads the boolean masks of that interface
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -218,16 +219,18 @@ class HybridTransformerModel(HybridPreTrainedModel):
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool = False,
+        position_ids: Tensor | None = None,
     ) -> BaseModelOutput:
-        """Ids, types and mask (B, L), the mask 1 or true at real tokens, to ``last_hidden_state`` (B, L, H).
+        """Ids, types, positions and mask (B, L), the mask true at real tokens, to ``last_hidden_state`` (B, L, H).
 
-        ``hidden_states``, if asked for, are the embeddings and each layer's output.
+        A mask (B, 1, L, L) is true where a token may look. ``hidden_states`` are the embeddings and layers' outputs.
         """
-        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        hidden = self.embeddings(input_ids, token_type_ids)
+        if attention_mask is not None and attention_mask.ndim == 2:
+            attention_mask = attention_mask.bool()[:, None, None]
+        hidden = self.embeddings(input_ids, token_type_ids, position_ids)
         states = [hidden]
         for layer in self.encoder.layer:
-            hidden = layer(hidden, mask)
+            hidden = layer(hidden, attention_mask)
             if output_hidden_states:
                 states.append(hidden)
         return BaseModelOutput(hidden, tuple(states) if output_hidden_states else None)
@@ -278,10 +281,7 @@ class HybridTransformerForMaskedLM(HybridPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> MaskedLMOutput:
-        """As :class:`HybridTransformerModel`, to ``logits`` (B, L, V).
-
-        With labels (B, L), -100 where there is no loss, ``loss`` is the mean cross entropy.
-        """
+        """``logits`` (B, L, V), and ``loss``, the mean cross entropy of labels (B, L), -100 where there is no loss."""
         out = self.transformer(input_ids, attention_mask, token_type_ids, output_hidden_states)
         logits = self.cls.predictions.decoder(self.cls.predictions.transform(out.last_hidden_state))
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())

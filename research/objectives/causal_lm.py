@@ -8,7 +8,7 @@ class CausalLM(TokenPrediction):
     """Predict each token of unlabelled text from those before it.
 
     Args:
-        stream: a corpus (packed corpora waste no padding), or the texts of a task.
+        stream: a corpus (packed ones waste hardly any padding), or the texts of a task.
     """
 
     families = ("decoder",)

@@ -10,8 +10,9 @@ import torch
 
 from research.data import CorpusDataModule
 from research.data.batch import IGNORE
-from research.data.corpus import Packed, Windows
+from research.data.corpus import Windows
 from research.data.masking import NextToken
+from research.data.packing import Packed
 from research.data.sources import TextFiles
 from research.data.stream_module import StreamDataModule
 from research.data.tokenised import Column
@@ -71,14 +72,14 @@ def test_a_student_without_a_limit_gets_windows_of_512(tiny: Any, connect: Any, 
 def test_empty_documents_give_no_window(tiny: Any, counted: Any, connect: Any) -> None:
     module = connect(CorpusDataModule(counted(["some text", "", "more"]), validation=0.0), tiny("bert"))
     assert len(module.examples("train")[0].lengths) == 2
-    packed = connect(CorpusDataModule(counted(["a", "", "b"]), validation=0.0, pack=True), tiny("gpt2"))
+    packed = connect(CorpusDataModule(counted(["a", "", "b"]), validation=0.0, pack="stream"), tiny("gpt2"))
     assert packed.examples("train")[0].lengths.sum() == 2 + 3
 
 
 @pytest.mark.parametrize("length", [8, 33, 128])
 def test_packed_blocks_are_all_documents_with_their_ends(length: int, tiny: Any, wiki: TextFiles, connect: Any) -> None:
     student = tiny("gpt2")
-    module = connect(CorpusDataModule(wiki, pack=True, max_length=length, batch_size=4), student)
+    module = connect(CorpusDataModule(wiki, pack="stream", max_length=length, batch_size=4), student)
     blocks, _ = module.examples("train")
     table, rows = module.rows["train"]
     column, end = Column(table, "first"), student.vocabulary.end
@@ -91,7 +92,7 @@ def test_packed_blocks_are_all_documents_with_their_ends(length: int, tiny: Any,
 
 def test_packed_batches_have_no_padding_and_a_loss_at_every_token(tiny: Any, wiki: TextFiles, connect: Any) -> None:
     student = tiny("gpt2")
-    module = connect(CorpusDataModule(wiki, pack=True, max_length=64, batch_size=4), student, [NextToken()])
+    module = connect(CorpusDataModule(wiki, pack="stream", max_length=64, batch_size=4), student, [NextToken()])
     part = module.stream("train")
     rows = [row for p in range(len(part)) for row in part[p].views[NextToken()].mask]
     short = [row for row in rows if not row.all()]
@@ -100,8 +101,8 @@ def test_packed_batches_have_no_padding_and_a_loss_at_every_token(tiny: Any, wik
     assert torch.equal(tokens.labels[:, :-1], tokens.ids[:, 1:]) and (tokens.labels[:, -1] == IGNORE).all()
 
 
-@pytest.mark.parametrize("pack", [False, True])
-def test_where_a_window_stands(pack: bool, tiny: Any, wiki: TextFiles, connect: Any) -> None:
+@pytest.mark.parametrize("pack", [None, "stream", "best_fit"])
+def test_where_a_window_stands(pack: Any, tiny: Any, wiki: TextFiles, connect: Any) -> None:
     student = tiny("gpt2")
     module = connect(CorpusDataModule(wiki, pack=pack, max_length=32), student)
     lines = {record["where"]: record["text"] for record in wiki}

@@ -263,6 +263,19 @@ def test_masked_lm_on_gpt2(refuse: Refuse) -> None:
     )
 
 
+def test_packing_for_a_model_that_would_look_across(refuse: Refuse) -> None:
+    pack, told = f"{WIKI}.pack", "data.streams.wiki.init_args.pack"
+    assert refuse(pack, "true") == f"{told}: must be 'best_fit' or 'stream' or null, not 'True'"
+    small = "hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 16"
+    student = ["--model.student.architecture", f"{{model_type: deberta-v2, {small}}}"]
+    told += ": best_fit is not known to keep documents apart in"
+    assert refuse(*student, pack, "best_fit").startswith(f"{told} deberta-v2, which model.student is; it serves bert, ")
+    Path("other").mkdir()
+    Path("other/config.json").write_text('{"model_type": "mpnet", "pad_token_id": 1}')
+    message = refuse(*TEACHER, "./other", pack, "best_fit")
+    assert message.startswith(f"{told} mpnet, which model.teacher is; it serves bert, ")
+
+
 def test_label_not_seen_in_training(refuse: Refuse) -> None:
     Path("held.csv").write_text("text,category\nwhere is my card,age_limit\nwhere am I,lost\n")
     source = "{class_path: research.data.sources.CSV, init_args: {paths: held.csv, text: text, label: category}}"

@@ -68,6 +68,22 @@ def test_fit_test_predict_report(program, capsys):
     assert (folder / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_packed_corpus_trains_and_each_window_gets_its_embedding(program):
+    """Masked LM and contrastive learning on packed rows; what pools gives one answer a text, not one a row."""
+    more = ["--data.streams.wiki.init_args.pack", "best_fit", "--data.streams.wiki.init_args.test", "0.3",
+            "--trainer.max_steps", "3"]  # fmt: skip
+    assert program("fit", "packed", *more) == 0
+    assert program("test", "packed", *more, "--ckpt_path", "last") == 0
+    figures = json.loads((program.run_folder("packed") / "test.json").read_text())
+    assert 0 < figures["test/mlm/loss"] < 10 and 0 < figures["test/nce/loss"] < 10
+    assert program("predict", "packed", *more, "--ckpt_path", "last") == 0
+    lines = (program.run_folder("packed") / "predictions.jsonl").read_text().splitlines()
+    wiki = [row for row in map(json.loads, lines) if row["stream"] == "wiki"]
+    places = [row["where"] for row in wiki]
+    assert len(set(places)) > 5 and places == sorted(places, key=lambda place: int(place.rpartition(":")[2]))
+    assert len({tuple(row["embedding"]) for row in wiki}) == len(wiki)
+
+
 def test_the_saved_config_repeats_the_run(program):
     assert program("fit", "first") == 0
     saved = program.run_folder("first") / "config.yaml"
