@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import importlib
 import logging
 import os
 import re
@@ -22,6 +23,8 @@ def run_command(arguments: list[str]) -> int:
             from research.evaluation.report import main
 
             return main(arguments[1:])
+        if arguments[0] == "data":
+            return _data(*arguments[1:])
         gc.disable()  # looking for garbage among what the imports make would be a third of the start
         from research.training_cli import TrainingCLI
 
@@ -33,6 +36,14 @@ def run_command(arguments: list[str]) -> int:
         if os.environ.get("HYBRID_TRACEBACK") == "1" and not isinstance(error, SystemExit):
             traceback.print_exc()
         return explain(error)
+
+
+def _data(command: str, *arguments: str) -> int:
+    modules = {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"}
+    if command not in modules:
+        raise UserError(f"data: no command '{command}'; there is {' and '.join(modules)}")
+    status: int = importlib.import_module(modules[command]).main(list(arguments))
+    return status
 
 
 def explain(error: BaseException) -> int:
