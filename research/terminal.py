@@ -48,13 +48,8 @@ def _data(command: str, *arguments: str) -> int:
 
 def explain(error: BaseException) -> int:
     """Say in one line what went wrong; returns the exit status."""
-    from research.callbacks.checkpoint import Stopped
-
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    if isinstance(error, Stopped):
-        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
-        return 128 + error.number
     if isinstance(error, KeyboardInterrupt):
         print("\nstopped", file=sys.stderr)
         return 130
@@ -69,6 +64,11 @@ def explain(error: BaseException) -> int:
         advice = "; make room, or move run.folder and XDG_CACHE_HOME" if error.errno in FULL else ""
         print(f"error: {where}: {error.strerror}{advice}", file=sys.stderr)
         return 2
+    from research.callbacks.checkpoint import Stopped  # slow to import, and no other error needs it
+
+    if isinstance(error, Stopped):
+        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
+        return 128 + error.number
     first = next((line for line in str(error).splitlines() if line.strip()), "no message")
     print(
         f"error: {type(error).__name__}: {first.strip()} (set HYBRID_TRACEBACK=1 to see where it happened)",
