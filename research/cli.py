@@ -12,6 +12,7 @@ commands:
   test       measure a checkpoint on the test splits
   predict    write labels or embeddings of the test splits as JSON lines
   report     compare finished runs: a table, and a plot of their losses
+  data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
 
 Each command has its own --help. A run is a YAML file; several --config files compose, and every key can be set on
 the command line:
@@ -21,6 +22,18 @@ the command line:
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
 """
 TRAINING = ("fit", "validate", "test", "predict")
+COMMANDS = (*TRAINING, "report", "data")
+DATA_HELP = """usage: python -m research.cli data {prepare,inspect} [options]
+
+commands:
+  prepare    clean raw text: filters, deduplication, decontamination and masked personal data, with a report
+  inspect    show the streams of a training config: sizes, lengths, labels, batches and the mixture over time
+
+Each has its own --help:
+
+  python -m research.cli data prepare --config configs/data/prepare.yaml
+  python -m research.cli data inspect --config configs/quickstart.yaml
+"""
 
 
 def main() -> None:
@@ -29,9 +42,12 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
         return
-    if arguments[0] not in (*TRAINING, "report"):
-        print(f"error: no command '{arguments[0]}'; there are {', '.join((*TRAINING, 'report'))}", file=sys.stderr)
+    if arguments[0] not in COMMANDS:
+        print(f"error: no command '{arguments[0]}'; there are {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
+    if arguments[0] == "data" and arguments[1:2] in ([], ["-h"], ["--help"]):
+        print(DATA_HELP, end="")
+        return
     from research.terminal import run_command
 
     sys.exit(run_command(arguments))

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import importlib
 import logging
 import os
 import re
@@ -22,6 +23,8 @@ def run_command(arguments: list[str]) -> int:
             from research.evaluation.report import main
 
             return main(arguments[1:])
+        if arguments[0] == "data":
+            return _data(*arguments[1:])
         gc.disable()  # looking for garbage among what the imports make would be a third of the start
         from research.training_cli import TrainingCLI
 
@@ -35,15 +38,18 @@ def run_command(arguments: list[str]) -> int:
         return explain(error)
 
 
+def _data(command: str, *arguments: str) -> int:
+    modules = {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"}
+    if command not in modules:
+        raise UserError(f"data: no command '{command}'; there is {' and '.join(modules)}")
+    status: int = importlib.import_module(modules[command]).main(list(arguments))
+    return status
+
+
 def explain(error: BaseException) -> int:
     """Say in one line what went wrong; returns the exit status."""
-    from research.callbacks.checkpoint import Stopped
-
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-    if isinstance(error, Stopped):
-        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
-        return 128 + error.number
     if isinstance(error, KeyboardInterrupt):
         print("\nstopped", file=sys.stderr)
         return 130
@@ -58,6 +64,11 @@ def explain(error: BaseException) -> int:
         advice = "; make room, or move run.folder and XDG_CACHE_HOME" if error.errno in FULL else ""
         print(f"error: {where}: {error.strerror}{advice}", file=sys.stderr)
         return 2
+    from research.callbacks.checkpoint import Stopped  # slow to import, and no other error needs it
+
+    if isinstance(error, Stopped):
+        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
+        return 128 + error.number
     first = next((line for line in str(error).splitlines() if line.strip()), "no message")
     print(
         f"error: {type(error).__name__}: {first.strip()} (set HYBRID_TRACEBACK=1 to see where it happened)",
