@@ -7,6 +7,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from research.data.batch import Example
+from research.data.curriculum import Curriculum
 from research.data.sources import Source
 from research.data.stream import Examples, StreamInfo
 from research.data.stream_module import StreamDataModule
@@ -70,11 +71,12 @@ class CorpusDataModule(StreamDataModule):
         validation: float | Source = 0.1,
         test: float | Source = 0.0,
         split_seed: int = 0,
+        curriculum: Curriculum | None = None,
         batch_size: int = 16,
         max_length: int | None = None,
         pack: bool = False,
     ) -> None:
-        super().__init__(source, validation, test, split_seed, batch_size, max_length)
+        super().__init__(source, validation, test, split_seed, batch_size, max_length, curriculum)
         self.pack = pack
 
     @property
