@@ -29,9 +29,9 @@ class Curriculum:
 
     def __init__(self, batches: int, start: float = 0.01, losses: str | None = None) -> None:
         if batches < 1:
-            raise UserError(f"data.streams: curriculum.batches is {batches}; it must be at least 1")
+            raise UserError(f"data.streams: batches is {batches}; it must be at least 1")
         if not 0 < start <= 1:
-            raise UserError(f"data.streams: curriculum.start is {start}; it must be above 0 and at most 1")
+            raise UserError(f"data.streams: start is {start}; it must be above 0 and at most 1")
         self.batches, self.start, self.losses = batches, start, losses
 
     def competence(self, batch: int) -> float:
