@@ -65,7 +65,8 @@ class Summary(Callback):
             f"  checkpoint   {self.folder}/checkpoints/last.ckpt\n"
             f"  log          {self.folder}/metrics.csv\n"
             f"  losses       {self.folder}/loss_curves.png\n"
-            f"  config       {self.folder}/config.yaml"
+            + (f"  mixture      {self.folder}/mixture.png\n" if (self.folder / "mixture.png").exists() else "")
+            + f"  config       {self.folder}/config.yaml"
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:

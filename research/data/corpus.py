@@ -71,9 +71,9 @@ class CorpusDataModule(StreamDataModule):
         validation: float | Source = 0.1,
         test: float | Source = 0.0,
         split_seed: int = 0,
-        curriculum: Curriculum | None = None,
         batch_size: int = 16,
         max_length: int | None = None,
+        curriculum: Curriculum | None = None,
         pack: bool = False,
     ) -> None:
         super().__init__(source, validation, test, split_seed, batch_size, max_length, curriculum)

@@ -9,7 +9,6 @@ import pytest
 from research.callbacks.mixture_log import MixtureLog, as_text
 from research.data import CorpusDataModule, Joint, MixtureDataModule, Sampled, TaskDataModule
 from research.data.sources import CSV, TextFiles
-from research.evaluation.curves import curves_of, draw_mixture
 from research.module import HybridModule
 from research.objectives import Classification, MaskedLM
 from research.ramp import Ramp
@@ -74,15 +73,3 @@ def test_where_nothing_is_drawn_no_share_is_asked(fit: Any) -> None:
     assert realised["wiki"]["steps"] == realised["intents"]["steps"] == 20
     assert "asked_share" not in realised["wiki"] and "asked" not in as_text(realised)
     assert not any(name.startswith("probability/") for name in recorder.figures[0])
-
-
-def test_plot(tmp_path: Path) -> None:
-    metrics = tmp_path / "metrics.csv"
-    metrics.write_text("step,loss,probability/a,probability/b\n1,3,0.25,0.75\n2,2,,\n3,2,0.5,0.5\n")
-    curves = curves_of(metrics, "probability/")
-    assert {name: (steps.tolist(), values.tolist()) for name, (steps, values) in curves.items()} == {
-        "a": ([1, 3], [0.25, 0.5]),
-        "b": ([1, 3], [0.75, 0.5]),
-    }
-    draw_mixture(curves, tmp_path / "mixture.png", "a run")
-    assert (tmp_path / "mixture.png").read_bytes().startswith(b"\x89PNG")

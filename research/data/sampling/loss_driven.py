@@ -17,7 +17,7 @@ class LossDriven(Drawn):
 
     where loss_i is the mean loss of the block's steps on stream i, as it is minimised, and a stream without a step in
     the block keeps its e_i. As in DoReMi, but clipped by block and not by token. Loader workers read ahead, so the
-    losses of block b count from block b + 2 on, however many workers there are.
+    losses of block b count from block b + 2 on, however many workers there are. The callback MixtureLog reports them.
 
     Args:
         reference: a loss for each stream, at least 0, such as the one an earlier run ended with. Without it the
@@ -80,10 +80,6 @@ class LossDriven(Drawn):
 
     def weights(self, steps: np.ndarray) -> np.ndarray:
         return self._shares[np.clip(steps // self.block - self._now, 0, 1)]
-
-    def turn(self, stream: str, step: int) -> int | None:
-        assert step // self.block <= self._now + 1, "steps were trained on, but not observed"
-        return super().turn(stream, step)
 
     def observe(self, step: int, loss: Callable[[], float]) -> None:
         self._losses.append(loss())
