@@ -1,5 +1,6 @@
 """One stream a step, drawn: what the modes with probabilities have in common."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -123,3 +124,9 @@ def check_names(setting: str, given: Collection[str], streams: Collection[str]) 
     """Refuse a setting that does not name all streams and no other."""
     if set(given) != set(streams):
         raise UserError(f"data.mixture: {setting} name {sorted(given)}, data.streams has {sorted(streams)}")
+
+
+def check_positive(setting: str, value: float) -> None:
+    """Refuse a number that is not above 0 and finite."""
+    if not 0 < value < math.inf:
+        raise UserError(f"data.mixture: {setting} is {value}; it must be above 0 and finite")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from research.data.sampling.drawn import Drawn, check_names
+from research.data.sampling.drawn import Drawn, check_names, check_positive
 from research.errors import UserError
 
 
@@ -48,10 +48,8 @@ class LossDriven(Drawn):
             if not 0 <= value < math.inf:
                 raise UserError(f"data.mixture: reference.{name} is {value}; it must be at least 0 and finite")
         for name, value in (probabilities or {}).items():
-            if not 0 < value < math.inf:
-                raise UserError(f"data.mixture: probabilities.{name} is {value}; it must be above 0 and finite")
-        if not 0 < rate < math.inf:
-            raise UserError(f"data.mixture: rate is {rate}; it must be above 0 and finite")
+            check_positive(f"probabilities.{name}", value)
+        check_positive("rate", rate)
         if not 0 < smoothing < 1:
             raise UserError(f"data.mixture: smoothing is {smoothing}; it must be between 0 and 1")
         self.reference, self.start, self.rate, self.smoothing = reference, probabilities, rate, smoothing
@@ -62,10 +60,8 @@ class LossDriven(Drawn):
                 check_names(setting, given, streams)
         super().connect(streams, seed)
         start = np.array([(self.start or {}).get(name, 1.0) for name in streams])
-        self._now, self._shares = (
-            0,
-            np.stack([start / start.sum()] * 2),
-        )  # of the block that is trained on, and the next
+        self._now = 0  # the block that is trained on
+        self._shares = np.stack([start / start.sum()] * 2)  # its own, and those of the next one
         self._reference = np.array([(self.reference or {}).get(name, math.nan) for name in streams])
         self._excess = np.zeros(len(streams))
         self._losses: list[float] = []  # of the block's steps so far

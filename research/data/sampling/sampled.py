@@ -1,10 +1,8 @@
 """Probabilities given by name."""
 
-import math
-
 import numpy as np
 
-from research.data.sampling.drawn import Drawn, check_names
+from research.data.sampling.drawn import Drawn, check_names, check_positive
 from research.errors import UserError
 from research.ramp import Ramp
 
@@ -25,18 +23,18 @@ class Sampled(Drawn):
         at_least: dict[str, float] | None = None,
     ) -> None:
         super().__init__(epoch, at_least)
-        self.given = probabilities
+        self.asked = probabilities
         for name, value in probabilities.items():
-            if not isinstance(value, Ramp) and not 0 < value < math.inf:
-                raise UserError(f"data.mixture: probabilities.{name} is {value}; it must be above 0 and finite")
+            if not isinstance(value, Ramp):
+                check_positive(f"probabilities.{name}", value)
         ramps = [v if isinstance(v, Ramp) else Ramp(v, v, "constant") for v in probabilities.values()]
         for x in sorted({0.0, 1.0, *(x for ramp in ramps for x in (ramp.begin, ramp.finish))}):
             if not any(ramp.at(x) for ramp in ramps):
                 raise UserError(f"data.mixture: probabilities are all 0 at the share {x:g} of training")
 
     def connect(self, streams: list[str], seed: int) -> None:
-        check_names("probabilities", self.given, streams)
+        check_names("probabilities", self.asked, streams)
         super().connect(streams, seed)
 
     def weights(self, steps: np.ndarray) -> np.ndarray:
-        return np.stack([self.over_time(self.given[name], steps) for name in self.streams], axis=1)
+        return np.stack([self.over_time(self.asked[name], steps) for name in self.streams], axis=1)

@@ -1,10 +1,8 @@
 """Probabilities from the sizes of the streams (Raffel et al. 2020, arXiv:1910.10683)."""
 
-import math
-
 import numpy as np
 
-from research.data.sampling.drawn import Drawn
+from research.data.sampling.drawn import Drawn, check_positive
 from research.errors import UserError
 from research.ramp import Ramp
 
@@ -30,11 +28,11 @@ class Temperature(Drawn):
         at_least: dict[str, float] | None = None,
     ) -> None:
         super().__init__(epoch, at_least)
-        ramp = isinstance(temperature, Ramp)
-        for value in (temperature.start, temperature.end) if isinstance(temperature, Ramp) else (temperature,):
-            if not 0 < value < math.inf:
-                where = " at an end of its ramp" if ramp else ""
-                raise UserError(f"data.mixture: temperature is {value}{where}; it must be above 0 and finite")
+        if isinstance(temperature, Ramp):
+            check_positive("temperature.start", temperature.start)
+            check_positive("temperature.end", temperature.end)
+        else:
+            check_positive("temperature", temperature)
         if cap is not None and cap < 1:
             raise UserError(f"data.mixture: cap is {cap}; it must be at least 1")
         self.temperature, self.cap = temperature, cap

@@ -94,7 +94,7 @@ def test_a_longer_run_repeats_no_batch_and_leaves_none_out() -> None:
     [
         ({"temperature": 0.0}, "temperature is 0.0; it must be above 0 and finite"),
         ({"temperature": float("nan")}, "temperature is nan; it must be above 0"),
-        ({"temperature": Ramp(1.0, 0.0)}, "temperature is 0.0 at an end of its ramp"),
+        ({"temperature": Ramp(1.0, 0.0)}, "temperature.end is 0.0; it must be above 0 and finite"),
         ({"cap": 0}, "cap is 0; it must be at least 1"),
         ({"epoch": 0}, "epoch is 0; it must be at least 1"),
         ({"at_least": {"news": 1.0}}, "at_least.news is 1.0; it must be between 0 and 1"),
