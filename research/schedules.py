@@ -109,6 +109,34 @@ class Cosine(Schedule):
 
 
 @dataclass(frozen=True)
+class Rewarmed(Cosine):
+    """A cosine that starts again where the data change (Gupta et al. 2023, arXiv:2308.04014).
+
+    The second phase rises from ``final`` to the peak and falls to ``final`` once more. With a share of the first
+    phase's data replayed it forgets little of them (Ibrahim et al. 2024, arXiv:2403.08763). Where the first phase was
+    a run of its own, :class:`Cosine` with its warm-up is the same.
+
+    Args:
+        warmup: of each phase: its steps, or its share.
+        at: the share of all steps at which the second phase begins, in [0, 1].
+    """
+
+    at: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_shares(at=self.at)
+
+    def factor(self, step: int, total: int) -> float:
+        second = min(math.ceil(self.at * total), total - 1)
+        if step < second:
+            return super().factor(step, second)
+        share = super().factor(step - second, total - second)
+        warming = step - second < self.warmup_steps(total - second)
+        return self.final + (1 - self.final) * share if warming else share
+
+
+@dataclass(frozen=True)
 class InverseSquareRoot(Schedule):
     """sqrt(w / step) for a warm-up of w steps, at least 1 (Vaswani et al. 2017), with no end in view."""
 

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from research.callbacks.checkpoint import AtomicCheckpointIO, ResumeCheckpoint, load_checkpoint
 from research.callbacks.metrics_log import MetricsLog
+from research.callbacks.mixture_log import MixtureLog
 from research.callbacks.predictions import Predictions
 from research.callbacks.summary import Summary
 from research.callbacks.wandb_log import finish
@@ -129,10 +130,12 @@ class TrainingCLI(LightningCLI):
         chosen = trainer.get("logger")
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
+        mixture = MixtureLog()
         trainer["callbacks"] = [
             *(trainer.get("callbacks") or []),
+            mixture,  # before what writes its figures
             MetricsLog(),
-            Summary(self.folder),
+            Summary(self.folder, mixture),
             *([ResumeCheckpoint(self.folder, self.run.checkpoint_every)] if fitting else []),
             *([Predictions(self.folder)] if self.subcommand == "predict" else []),
         ]

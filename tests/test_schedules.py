@@ -5,7 +5,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from research.errors import UserError
-from research.schedules import WSD, Constant, Cosine, InverseSquareRoot, Linear, OneCycle, Schedule
+from research.schedules import WSD, Constant, Cosine, InverseSquareRoot, Linear, OneCycle, Rewarmed, Schedule
 
 TOTAL = 40
 
@@ -82,7 +82,21 @@ def test_one_cycle_equals_torch(warmup: int | float) -> None:
     assert ours(OneCycle(warmup), TOTAL) == pytest.approx(expected, abs=1e-9)
 
 
-EVERY = [Constant, Linear, Cosine, InverseSquareRoot, OneCycle, WSD]
+@pytest.mark.parametrize("warmup", [4, 0.25])
+def test_rewarmed_is_a_cosine_twice(warmup: int | float) -> None:
+    """Of 40 steps 24 and 16; the second warm-up, of 4 steps, rises from the rate that the first phase ended with."""
+    from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup as cosine
+
+    schedule = Rewarmed(warmup, final=0.2, at=0.6)
+    rates = ours(schedule, TOTAL + 3)
+    first = cosine(optimiser(), 4 if warmup == 4 else 6, 24, min_lr_rate=0.2)
+    second = cosine(optimiser(), 4, 16, min_lr_rate=0.2)
+    assert rates[:24] == pytest.approx(reference(first, 24), abs=1e-9)
+    assert rates[24:28] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[28:] == pytest.approx([*reference(second, 17)[4:], 0.2, 0.2], abs=1e-9)
+
+
+EVERY = [Constant, Linear, Cosine, InverseSquareRoot, OneCycle, Rewarmed, WSD]
 
 
 @pytest.mark.parametrize("cls", EVERY)
@@ -103,6 +117,7 @@ def test_rates_lie_in_the_unit_interval_and_the_last_step_learns(cls: type[Sched
         (lambda: Cosine(final=1.5), "final"),
         (lambda: Linear(final=math.nan), "final"),
         (lambda: OneCycle(initial=-0.1), "initial"),
+        (lambda: Rewarmed(at=1.5), "at is"),
         (lambda: WSD(decay=2.0), "decay"),
         (lambda: WSD(0.5, decay=0.6), "decay"),
         (lambda: WSD(shape="cosine"), "shape"),

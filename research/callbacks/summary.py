@@ -10,20 +10,22 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from research.callbacks.memory import peak_memory
+from research.callbacks.mixture_log import MixtureLog, as_text
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
 
 class Summary(Callback):
-    """Writes ``fit.json``, ``validate.json`` or ``test.json`` and ``loss_curves.png`` into the run's folder.
+    """Writes ``fit.json``, ``validate.json`` or ``test.json`` and the plots of a run into its folder.
 
     Args:
         folder: the run's folder.
+        mixture: what has counted the streams.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, mixture: MixtureLog) -> None:
+        self.folder, self.mixture = folder, mixture
 
     def on_fit_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         module: Any = pl_module
@@ -42,24 +44,29 @@ class Summary(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         seconds = time.perf_counter() - self.started
         steps = trainer.global_step - self.first_step
-        figures = {
+        figures: dict[str, Any] = {
             "steps": trainer.global_step,
             "seconds": seconds,
             "steps_per_second": steps / seconds,
             "peak_memory_gb": peak_memory(),
+            "mixture": self.mixture.realised(trainer),
             "data": self.fingerprints,
         }
         self._write("fit.json", figures)
         if trainer.is_global_zero and (self.folder / "metrics.csv").exists():
-            from research.evaluation.curves import draw_losses
+            from research.evaluation.curves import curves_of, draw_losses, draw_mixture
 
             draw_losses(self.folder / "metrics.csv", self.folder / "loss_curves.png")
+            if probabilities := curves_of(self.folder / "metrics.csv", "probability/"):
+                draw_mixture(probabilities, self.folder / "mixture.png", self.folder.name)
         self._say(
             f"{steps} steps in {seconds:.0f} s; peak memory {figures['peak_memory_gb']:.2f} GB\n"
+            f"{as_text(figures['mixture'])}\n"
             f"  checkpoint   {self.folder}/checkpoints/last.ckpt\n"
             f"  log          {self.folder}/metrics.csv\n"
             f"  losses       {self.folder}/loss_curves.png\n"
-            f"  config       {self.folder}/config.yaml"
+            + (f"  mixture      {self.folder}/mixture.png\n" if (self.folder / "mixture.png").exists() else "")
+            + f"  config       {self.folder}/config.yaml"
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from research.data.corpus import CorpusDataModule
+    from research.data.curriculum import Curriculum
     from research.data.mixture import MixtureDataModule
     from research.data.sampling import Joint, Sampled
     from research.data.task import TaskDataModule
 
-__all__ = ["CorpusDataModule", "Joint", "MixtureDataModule", "Sampled", "TaskDataModule"]
+__all__ = ["CorpusDataModule", "Curriculum", "Joint", "MixtureDataModule", "Sampled", "TaskDataModule"]
 
 MODULES = {
     "CorpusDataModule": "corpus",
+    "Curriculum": "curriculum",
     "Joint": "sampling",
     "MixtureDataModule": "mixture",
     "Sampled": "sampling",

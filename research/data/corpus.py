@@ -8,11 +8,13 @@ import pyarrow as pa
 from torch import Tensor
 
 from research.data.batch import Example
+from research.data.curriculum import Curriculum
 from research.data.packing import BestFit, Packed
 from research.data.sources import Source
 from research.data.stream import Examples, Stream, StreamInfo
 from research.data.stream_module import StreamDataModule
 from research.data.tokenised import Column
+from research.errors import UserError
 
 DEFAULT_WINDOW = 512  # where neither the config nor the student limits the length
 
@@ -57,9 +59,14 @@ class CorpusDataModule(StreamDataModule):
         split_seed: int = 0,
         batch_size: int = 16,
         max_length: int | None = None,
+        curriculum: Curriculum | None = None,
         pack: Literal["best_fit", "stream"] | None = None,
     ) -> None:
-        super().__init__(source, validation, test, split_seed, batch_size, max_length)
+        super().__init__(source, validation, test, split_seed, batch_size, max_length, curriculum)
+        if curriculum is not None and pack == "best_fit":
+            raise UserError(
+                "data.streams: a curriculum shows texts by their order; set pack to stream, or leave it out"
+            )
         self.pack = pack
 
     @property

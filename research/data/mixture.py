@@ -1,7 +1,7 @@
 """The mixture owns the named corpora and tasks and merges their loaders."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning import LightningDataModule
@@ -100,20 +100,31 @@ class MixtureDataModule(LightningDataModule):
     def train_dataloader(self) -> CombinedLoader:
         trainer = self.trainer
         assert trainer is not None
-        parts = {name: stream.stream("train") for name, stream in self.streams.items()}
+        parts = {name: stream.training() for name, stream in self.streams.items()}
         ranks = trainer.world_size
         steps = self.mixture.epoch_steps({name: -(-len(part) // ranks) for name, part in parts.items()})
 
-        def start() -> int:
-            return trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+        def run_steps() -> float:
+            return self._trained().total_steps * trainer.accumulate_grad_batches
+
+        ahead = 2 * self.num_workers + 1  # two batches a worker by torch's default, one in Lightning's hand
+        self.mixture.begin({name: len(part) for name, part in parts.items()}, run_steps, ahead)
 
         return CombinedLoader(
             {
-                name: self._loader(part, Turns(self.mixture, name, steps, start, trainer.global_rank, ranks))
+                name: self._loader(part, Turns(self.mixture, name, steps, self._done, trainer.global_rank, ranks))
                 for name, part in parts.items()
             },
             "min_size",
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sampling": self.mixture.state_dict(self._done())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert self.trainer is not None
+        if self.trainer.state.fn == "fit" and state["sampling"]:
+            self.mixture.load_state_dict(state["sampling"])
 
     def val_dataloader(self) -> CombinedLoader:
         return self._held_out("validation")
@@ -151,6 +162,11 @@ class MixtureDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=self._trained().device.type == "cuda",
         )
+
+    def _done(self) -> int:
+        """Steps of the whole run that were trained on."""
+        assert self.trainer is not None
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
 
     def _trained(self) -> "HybridModule":
         assert self.trainer is not None

@@ -13,6 +13,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from research.data.cache import default_folder
+from research.data.curriculum import Curriculum, Lessons
 from research.data.sources import Source
 from research.data.stream import Examples, Stream, StreamInfo
 from research.data.tokenised import share, tokenised, tokenizer_fingerprint
@@ -49,6 +50,7 @@ class StreamDataModule(LightningDataModule):
         split_seed: which texts are held out.
         batch_size: examples a batch on each process.
         max_length: longest sequence in tokens, special ones included; the default is what the student takes.
+        curriculum: which training examples come early; the default is any.
     """
 
     def __init__(
@@ -59,10 +61,11 @@ class StreamDataModule(LightningDataModule):
         split_seed: int = 0,
         batch_size: int = 16,
         max_length: int | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         super().__init__()
         self.source, self.validation, self.test, self.split_seed = source, validation, test, split_seed
-        self.batch_size, self.max_length = batch_size, max_length
+        self.batch_size, self.max_length, self.curriculum = batch_size, max_length, curriculum
         shares = [part for part in (validation, test) if not isinstance(part, Source)]
         if min(shares, default=0) < 0 or sum(shares) >= 1:
             raise UserError(f"data.streams: validation {validation} and test {test} must be shares in [0, 1)")
@@ -172,6 +175,14 @@ class StreamDataModule(LightningDataModule):
             shuffle=split == "train",
             types=(getattr(student.config, "type_vocab_size", 0) or 0) > 1,
         )
+
+    def training(self) -> Stream:
+        """The batches to train on: those of the training split, as the curriculum has them."""
+        stream = self.stream("train")
+        if self.curriculum is None:
+            return stream
+        difficulty = self.curriculum.difficulty(stream.examples.lengths, lambda index: self.where("train", index))
+        return Lessons(stream, self.curriculum, difficulty)
 
     def fingerprint(self) -> dict[str, str]:
         """Digests of what the stream was made from, for the run's record."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from research.data.batch import Example
+from research.data.curriculum import Curriculum
 from research.data.sources import Source
 from research.data.stream import Examples, StreamInfo
 from research.data.stream_module import StreamDataModule
@@ -64,11 +65,12 @@ class TaskDataModule(StreamDataModule):
         split_seed: int = 0,
         batch_size: int = 16,
         max_length: int | None = None,
+        curriculum: Curriculum | None = None,
         shots: int | None = None,
         shots_seed: int = 0,
         max_target_length: int = 128,
     ) -> None:
-        super().__init__(source, validation, test, split_seed, batch_size, max_length)
+        super().__init__(source, validation, test, split_seed, batch_size, max_length, curriculum)
         if shots is not None and (shots < 1 or problem != "classify"):
             raise UserError(f"data.streams: shots is {shots}; it must be at least 1 and needs problem 'classify'")
         if max_target_length < 1:

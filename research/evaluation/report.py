@@ -75,6 +75,7 @@ FILES = {
     "log": "metrics.csv",
     "W&B offline": "wandb/offline-run-*",
     "loss curves": "loss_curves.png",
+    "mixture": "mixture.png",
     "config": "config.yaml",
 }
 

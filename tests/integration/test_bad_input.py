@@ -232,7 +232,7 @@ SAMPLED = ["--data.mixture", "research.data.Sampled", "--data.mixture.init_args.
         ),
         (
             ["--model.weighting", "research.weighting.Scheduled", WEIGHTS, "{nce: {start: -1}}"],
-            "model.weighting.init_args.weights.nce: a ramp from -1.0 to 0.0; weights must be at least 0",
+            "model.weighting.init_args.weights.nce: a ramp from -1.0 to 0.0; both must be at least 0 and finite",
         ),
         (
             ["--model.weighting", "research.weighting.Fixed", WEIGHTS, "{nope: 1}"],
@@ -242,6 +242,22 @@ SAMPLED = ["--data.mixture", "research.data.Sampled", "--data.mixture.init_args.
         ([f"{INTENTS}.batch_size", "0"], "data.streams.intents: batch_size is 0; it must be at least 1"),
         (["--run.checkpoint_every", "0"], "run.checkpoint_every is 0; it must be at least 1"),
         ([*SAMPLED, "{wiki: 1}"], "data.mixture: probabilities name ['wiki'], data.streams has ['intents', 'wiki']"),
+        (
+            [*SAMPLED, "{wiki: 1, intents: {start: -1}}"],
+            "data.mixture.init_args.probabilities.intents: a ramp from -1.0 to 0.0; both must be at least 0 and finite",
+        ),
+        (
+            ["--data.mixture", "research.data.sampling.Temperature", "--data.mixture.init_args.temperature", "0"],
+            "data.mixture: temperature is 0.0; it must be above 0 and finite",
+        ),
+        (
+            ["--data.mixture", "research.data.sampling.LossDriven", "--data.mixture.init_args.reference", "{wiki: 1}"],
+            "data.mixture: reference name ['wiki'], data.streams has ['intents', 'wiki']",
+        ),
+        (
+            ["--data.streams.wiki.init_args.curriculum", "{batches: 0}"],
+            "data.streams.wiki.init_args.curriculum: batches is 0; it must be at least 1",
+        ),
         (["--trainer.accelerator", "gpu", "--trainer.devices", "99"], "trainer: "),
     ],
 )  # fmt: skip

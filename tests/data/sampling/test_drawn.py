@@ -9,6 +9,7 @@ import pytest
 
 from research.data.sampling import BLOCK, HOLE, Joint, Sampled, Sampling, Turns
 from research.errors import UserError
+from research.ramp import Ramp
 
 NAMES = ["wiki", "news", "intents"]
 SHARES = {"wiki": 6.0, "news": 3.0, "intents": 1.0}
@@ -77,6 +78,24 @@ def test_a_step_does_not_depend_on_what_was_asked_before() -> None:
     assert positions(pickle.loads(pickle.dumps(connected())), "news", 0, 40) == whole[:40]
 
 
+def test_probabilities_that_move() -> None:
+    """From all wiki to mostly intents in the second half, with a share of wiki that is replayed to the end."""
+    moving: dict[str, float | Ramp] = {"wiki": Ramp(1.0, 0.0, "step", 0.5), "intents": Ramp(0.0, 0.8, "cosine")}
+    sampling = Sampled({**moving, "news": 0.2}, at_least={"wiki": 0.1})
+    sampling.connect(NAMES, 0)
+    sampling.begin(dict.fromkeys(NAMES, 1), lambda: 200, 1)
+    expected = {
+        0: {"wiki": 1 / 1.2, "news": 0.2 / 1.2, "intents": 0.0},
+        99: {"wiki": 1 / 1.6, "news": 0.2 / 1.6, "intents": 0.4 / 1.6},
+        100: {"wiki": 0.1, "news": 0.3, "intents": 0.6},
+        200: {"wiki": 0.1, "news": 0.18, "intents": 0.72},
+    }
+    for step, probabilities in expected.items():
+        assert sampling.probabilities(step) == pytest.approx(probabilities, abs=0.008), step
+    late = [sampling.turn("wiki", step) is not None for step in range(200, 4096)]
+    assert abs(np.mean(late) - 0.1) < 4 * np.sqrt(0.1 * 0.9 / len(late))
+
+
 def test_late_steps_are_quick() -> None:
     """Each block is drawn once: a step costs the same in a long run."""
     sampling = connected()
@@ -124,6 +143,7 @@ def test_turns_say_how_long_an_epoch_is_and_do_not_end_there() -> None:
         (lambda: Sampled({"a": 1.0, "b": -1.0}), r"probabilities\.b is -1\.0"),
         (lambda: Sampled({"a": 1.0, "b": float("nan")}), r"probabilities\.b is nan"),
         (lambda: Sampled({"a": 1.0, "b": float("inf")}), r"probabilities\.b is inf"),
+        (lambda: Sampled({"a": Ramp(1.0, 0.0, finish=0.5)}), r"probabilities are all 0 at the share 0\.5 of training"),
     ],
 )
 def test_refused(make: object, told: str) -> None:
