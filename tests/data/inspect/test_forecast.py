@@ -39,7 +39,7 @@ def test_windows_hold_every_step(steps: int) -> None:
 
 
 def test_pictures(tmp_path: Path) -> None:
-    draw_mixture({"评论": np.ones(5, bool), "wiki": np.zeros(5, bool)}, tmp_path / "mixture.png")
+    draw_mixture({"reviews": np.ones(5, bool), "wiki": np.zeros(5, bool)}, tmp_path / "mixture.png")
     lengths: Any = {"wiki": SimpleNamespace(lengths=np.array([0, 1, 5, 9]))}
     draw_lengths(lengths, tmp_path / "lengths.png")
     for path in tmp_path.glob("*.png"):
