@@ -50,7 +50,7 @@ def test_masks_are_those_of_the_tensors(chinese: tuple[Student, TextFiles], conn
     tokens = module.stream("train")[0].views[view]
     seen = 0
     for row in range(len(tokens.ids)):
-        text = shown_row(tokens, row, student.tokenizer)[""]
+        text = shown_row(tokens, row, student)[""]
         expected = masked_of(tokens.ids[row], tokens.labels[row], student.tokenizer)
         assert marks(text) == expected
         seen += len(expected)
@@ -63,7 +63,7 @@ def test_english_masks(tiny: Any, texts: list[str], batch_of: Callable[..., Any]
     student, view = tiny("bert"), Masked(0.3, whole_word=True)
     tokens = batch_of(student, texts, [view]).views[view]
     for row in range(len(texts)):
-        text = shown_row(tokens, row, student.tokenizer)[""]
+        text = shown_row(tokens, row, student)[""]
         expected = masked_of(tokens.ids[row], tokens.labels[row], student.tokenizer)
         assert len(expected) == text.count("→") and expected
         assert text.startswith("[CLS]") and text.endswith("[SEP]") and "[PAD]" not in text
@@ -72,7 +72,7 @@ def test_english_masks(tiny: Any, texts: list[str], batch_of: Callable[..., Any]
 def test_views_that_show_the_same_are_named_together(tiny: Any, texts: list[str], batch_of: Callable[..., Any]) -> None:
     student = tiny("bert")
     batch = batch_of(student, texts, [Clean(), Masked(), Clean(1)])
-    shown = shown_views(batch, 0, student.tokenizer)
+    shown = shown_views(batch, 0, student)
     assert sorted(shown) == ["Clean(dropout_pass=0), Clean(dropout_pass=1)", str(Masked())]
 
 
@@ -80,7 +80,7 @@ def test_spans_source_and_target_make_the_text(tiny: Any, texts: list[str], batc
     student, view = tiny("t5"), SpanCorrupted()
     tokens = batch_of(student, texts, [view]).views[view]
     for row, text in enumerate(texts):
-        parts = shown_row(tokens, row, student.tokenizer)
+        parts = shown_row(tokens, row, student)
         pieces = re.split(r"(<extra_id_\d+>)", parts["target"].removesuffix("</s>"))
         spans = dict(zip(pieces[1::2], pieces[2::2], strict=True))
         whole = re.sub(r"<extra_id_\d+>", lambda mark: spans[mark[0]], parts["source"])  # noqa: B023
@@ -91,7 +91,7 @@ def test_spans_source_and_target_make_the_text(tiny: Any, texts: list[str], batc
 def test_targets_of_a_decoder(tiny: Any, batch_of: Callable[..., Any]) -> None:
     student = tiny("gpt2")
     batch = batch_of(student, ["name of the river"], [Conditional(), NextToken()], targets=["it is long"])
-    shown = shown_views(batch, 0, student.tokenizer)
+    shown = shown_views(batch, 0, student)
     assert shown[str(Conditional())]["target"] == "it is long<|endoftext|>"
     assert shown[str(Conditional())]["source"].startswith("name of the river<|endoftext|>it is")
     ids = batch.views[NextToken()].ids[0]
