@@ -70,7 +70,7 @@ def continuations(tokens: list[str]) -> np.ndarray:
     """(V,) bool: does the token continue a word, in the marks of WordPiece, byte-level BPE or SentencePiece?
 
     In scripts that put no spaces between words, such as Chinese, no mark says where a word begins. There every token
-    is a word, and so are the bytes of a character that has no token of its own.
+    is a word, together with later ones that only end its last character.
     """
     if any(t.startswith("Ġ") for t in tokens):
         return np.array([not (t.startswith("Ġ") or _is_unspaced(t)) for t in tokens])
@@ -80,10 +80,10 @@ def continuations(tokens: list[str]) -> np.ndarray:
 
 
 def _is_unspaced(token: str) -> bool:
-    """Of a byte-level token, which may hold a part of a character alone."""
+    """Of a byte-level token, which may begin or end within a character."""
     raw = bytes(b for letter in token if (b := _byte_of().get(letter)) is not None)
     text = raw.decode(errors="ignore")
-    return bool(UNSPACED.search(text)) or any(byte in UNSPACED_LEADS for byte in raw[:1])
+    return bool(UNSPACED.search(text)) or any(byte in UNSPACED_LEADS for byte in raw)
 
 
 @cache
