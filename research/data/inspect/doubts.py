@@ -29,7 +29,7 @@ def doubts(name: str, figures: Figures, batches: int, few_shot: bool) -> Iterato
         yield f"{key}: {figures.cut:.0%} of the texts are longer than max_length and lose their end"
     for split, count in figures.left_out.items():
         yield f"{key}: {count:,} {split} texts are in a held-out split too, and are left out"
-    if figures.repeated > REPEATED * n:
+    if figures.repeated > REPEATED * n and figures.targets is None:  # a source text may have several targets
         yield f"{key}: {figures.repeated:,} of {n:,} training texts repeat another"
     if empty := int(np.count_nonzero(figures.lengths == 0)):
         yield f"{key}: {empty:,} training texts have no token"

@@ -53,10 +53,11 @@ def wrap(text: str, indent: int, lines: int) -> list[str]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Aligned columns: the first to the left, the others to the right."""
+    """Aligned columns: the first to the left, and clipped where it would not fit, the others to the right."""
     cells = [list(head), *(list(row) for row in rows)]
-    cells = [[clip(row[0], 22), *row[1:]] for row in cells]
     widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    widths[0] = min(widths[0], max(COLUMNS - sum(widths[1:]) - 2 * len(widths[1:]), 8))
+    cells = [[clip(row[0], widths[0]), *row[1:]] for row in cells]
     lines = ["  ".join(fill(cell, widths[i], right=i > 0) for i, cell in enumerate(row)).rstrip() for row in cells]
     return "\n".join([lines[0], "-" * max(map(width, lines)), *lines[1:]])
 

@@ -51,6 +51,8 @@ def test_columns_of_a_table_are_aligned() -> None:
     assert lines[0] == "stream   texts"
     assert lines[2] == "评论    12,000" and lines[3] == "wiki         7"
     assert {width(line) for line in lines} == {14}
+    lines = table(["stream", "x" * 40], [["评论" * 30, "1"]]).splitlines()
+    assert {width(line) for line in lines} <= {COLUMNS, COLUMNS - 1} and "…" in lines[2]
 
 
 def test_bars_are_in_proportion_and_none_is_lost() -> None:
