@@ -86,8 +86,8 @@ def decoded(ids: Tensor, tokenizer: "PreTrainedTokenizerBase") -> str:
 
 def _where(module: StreamDataModule, batch: Batch, row: int) -> str:
     rows = len(next(iter(batch.views.values())).ids)
-    if batch.index is None or len(batch.index) != rows:
-        return f"row {row}, of several texts"
+    if batch.index is None or len(batch.index) != rows or "train" not in module.rows:
+        return f"row {row}"  # packed of several texts, or read while it is trained on
     return module.where("train", int(batch.index[row]))
 
 

@@ -40,11 +40,12 @@ class Inspection(TrainingCLI):
         data.prepare_data()
         data.setup()
         streams = {name: module.stream("train") for name, module in data.streams.items()}
-        figures = {name: figures_of(module, streams[name]) for name, module in data.streams.items()}
+        counted = {name: module for name, module in data.streams.items() if "train" in module.rows}
+        figures = {name: figures_of(module, streams[name]) for name, module in counted.items()}
         gives = forecast(data, self._steps({name: len(stream) for name, stream in streams.items()}))
         doubtful = [
             line
-            for name, module in data.streams.items()
+            for name, module in counted.items()
             for line in doubts(
                 name,
                 figures[name],

@@ -26,10 +26,16 @@ def sections(
     gives: Mapping[str, np.ndarray],
     doubtful: Sequence[str],
 ) -> Sections:
-    """Everything there is to say of streams that are set up, their batches and the steps that they come in."""
+    """Everything there is to say of streams that are set up, their batches and the steps that they come in.
+
+    A stream without ``figures`` is one whose texts are read while they are trained on.
+    """
+    uncounted = "".join(
+        f"\n{name} is read while it is trained on, and not counted" for name in gives if name not in figures
+    )
     out = {
         "What looks wrong": "\n".join(f"- {line}" for line in doubtful) or "nothing that is checked here",
-        "Streams": stream_table(figures),
+        "Streams": stream_table(figures) + uncounted,
         "Lengths": length_table(figures) + "\n\n" + "\n\n".join(histograms(figures)),
         "Mixture": mixture_table(figures, gives),
     }
@@ -106,7 +112,8 @@ def mixture_table(figures: Mapping[str, Figures], gives: Mapping[str, np.ndarray
     rows = []
     for name, given in gives.items():
         count = int(given.sum())
-        rows.append([name, f"{count:,}", f"{count / max(steps, 1):.1%}", f"{count / figures[name].batches:.2f}"])
+        passes = f"{count / figures[name].batches:.2f}" if name in figures else "-"
+        rows.append([name, f"{count:,}", f"{count / max(steps, 1):.1%}", passes])
     return table(["stream", "batches", "of the steps", "passes"], rows) + f"\n\nin {steps:,} steps, on one process"
 
 
