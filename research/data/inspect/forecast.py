@@ -4,7 +4,7 @@ import numpy as np
 
 from research.data.mixture import MixtureDataModule
 
-WINDOWS = 60  # points of the plot
+WINDOWS = 20  # points of the plot
 
 
 def forecast(data: MixtureDataModule, steps: int) -> dict[str, np.ndarray]:

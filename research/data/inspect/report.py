@@ -11,7 +11,7 @@ from research.data.stream import Stream
 from research.data.stream_module import StreamDataModule
 
 BATCHES = 5
-QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
+QUANTILES = (0, 0.05, 0.5, 0.95, 1)
 ENDS = 10  # labels that are listed from either end of a long list
 PICTURES = {"Lengths": "lengths.png", "Mixture": "mixture.png"}
 
