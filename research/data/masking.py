@@ -87,7 +87,12 @@ def cut(total: int, parts: int, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Masked(View):
-    """:func:`mask_tokens` of the framed text."""
+    """:func:`mask_tokens` of the framed text.
+
+    ``whole_word`` hides all tokens of a word together. Where a script puts no spaces between words, as Chinese, a word
+    is what the tokenizer takes for one: with BERT's and ours each character, with SentencePiece and byte-level BPE each
+    token. Words of several characters would need a segmenter.
+    """
 
     probability: float = 0.15
     whole_word: bool = False

@@ -92,7 +92,8 @@ class MixtureDataModule(LightningDataModule):
             for stream in streams:
                 stream.drop(everything)
                 stream.settle()
-        self._trained().streams = self.infos()
+        assert self._module is not None
+        self._module.streams = self.infos()
 
     def infos(self) -> dict[str, StreamInfo]:
         return {name: stream.info for name, stream in self.streams.items()}

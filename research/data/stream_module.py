@@ -72,6 +72,7 @@ class StreamDataModule(LightningDataModule):
         if batch_size < 1:
             raise UserError(f"data.streams: batch_size is {batch_size}; it must be at least 1")
         self.rows: dict[str, tuple[pa.Table, np.ndarray]] = {}
+        self.left_out: dict[str, int] = {}  # by split, the texts that are held out elsewhere
 
     @property
     @abstractmethod
@@ -140,6 +141,7 @@ class StreamDataModule(LightningDataModule):
                 continue
             table, rows = self.rows[split]
             leaked = np.isin(self.hashes(split), forbidden)
+            self.left_out[split] = int(leaked.sum())
             if leaked.any():
                 log.info("%s: %d %s texts are held out elsewhere and left out", self.to.name, leaked.sum(), split)
                 self.rows[split] = table, rows[~leaked]

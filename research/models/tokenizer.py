@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SENTINELS = 100  # as many as T5 has
+CJK = "[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"  # written without spaces
 
 
 class TrainedTokenizer:
@@ -24,7 +25,8 @@ class TrainedTokenizer:
     Args:
         source: the texts to learn from.
         vocab_size: tokens, special ones included.
-        kind: ``wordpiece`` as in BERT, ``bpe`` on bytes as in GPT-2, ``unigram`` with sentinels as in T5.
+        kind: ``wordpiece`` as in BERT, where each Chinese character is a token; ``bpe`` on bytes as in GPT-2, which
+            loses nothing; ``unigram`` with sentinels as in T5, which folds full-width forms (Unicode NFKC).
         lowercase: fold case (``wordpiece`` only).
     """
 
@@ -44,7 +46,7 @@ class TrainedTokenizer:
         from filelock import FileLock
         from transformers import AutoTokenizer
 
-        name = key("tokenizer-2", self.source.fingerprint(), self.vocab_size, self.kind, self.lowercase)
+        name = key("tokenizer-3", self.source.fingerprint(), self.vocab_size, self.kind, self.lowercase)
         folder = default_folder() / "tokenizers" / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
@@ -107,7 +109,7 @@ class TrainedTokenizer:
         The trainer meets the letters inside words in an order that no seed decides, and ties between merges
         go by it. Given as special tokens they are numbered before, in ours; then they are made plain again.
         """
-        from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+        from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
         normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
         words = pre_tokenizers.BertPreTokenizer()
@@ -123,7 +125,8 @@ class TrainedTokenizer:
         learning.train_from_iterator(self._texts(), trainer)
         tokenizer = Tokenizer(models.WordPiece(learning.get_vocab(), unk_token="[UNK]"))
         tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, words
-        tokenizer.decoder = decoders.WordPiece()
+        between = Regex(rf"(?<={CJK}) | (?={CJK})")
+        tokenizer.decoder = decoders.Sequence([decoders.WordPiece(), decoders.Fuse(), decoders.Replace(between, "")])
         return tokenizer
 
     def _texts(self) -> Iterator[str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from research.data.batch import IGNORE, Example
 from research.data.masking import Conditional, Masked, NextToken, SpanCorrupted, corrupt_spans, cut, mask_tokens
 from research.data.sources import TextFiles
 from research.data.stream import StreamInfo
-from research.data.vocabulary import Vocabulary
+from research.data.vocabulary import Vocabulary, continuations
 from research.errors import UserError
 from research.models import Student, TrainedTokenizer
 from research.models.families import Encoder
@@ -310,3 +311,40 @@ def test_views_without_a_meaning(
     with pytest.raises(UserError) as error:
         module.check({"s": StreamInfo(problem)})
     assert str(error.value).startswith(f"model.objectives.kd: the view {type(view).__name__} needs {needs}")
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram"])
+def test_whole_words_in_chinese_are_tokens_or_characters(kind: Any, tmp_path: Path) -> None:
+    """Never a clause, which has no space in it; English words in the same text stay whole."""
+    text = "送餐很快，味道也不错。 This order came late，菜都凉了！"
+    (tmp_path / "text.txt").write_text("\n".join([text, "order late came This"] * 20), encoding="utf-8")
+    source = TextFiles(str(tmp_path / "text.txt"), unit="line")
+    tokenizer = TrainedTokenizer(source, vocab_size=300, kind=kind).load()
+    vocabulary = Vocabulary.of(tokenizer)
+    vocabulary = replace(vocabulary, mask=vocabulary.end)  # any token will do as a mask
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, places = np.array(encoded["input_ids"]), encoded["offset_mapping"]
+    seen = set()
+    for seed in range(300):
+        labels = mask_tokens(ids, vocabulary, np.random.default_rng(seed), 1e-9, whole_word=True)[1]
+        hidden = np.flatnonzero(labels != IGNORE)  # of one word: at least one is chosen
+        word = text[places[hidden[0]][0] : places[hidden[-1]][1]].strip(" ，。！")
+        seen.add(word)
+        assert len(hidden) == 1 or len(word) <= 2 or word in text.split("，")[1].split(), word
+    assert {"This", "order", "came", "late"} <= seen
+    assert all(any(han in word for word in seen) for han in "送餐很快味道菜凉")
+
+
+def test_a_word_begins_at_each_chinese_token() -> None:
+    """In vocabularies that mark words by the space before them, as RoBERTa's (bytes) and XLM-R's (SentencePiece)."""
+    sentencepiece = ["▁the", "re", "▁", "好吃", "▁很", "，", ",量大", "ที่", "です", "é"]
+    assert continuations(sentencepiece).tolist() == [False, True, *[False] * 7, True]
+    names = bytes_to_unicode()
+
+    def byte_level(raw: bytes) -> str:
+        return "".join(names[b] for b in raw)
+
+    tokens = [b" the", b"re", "好吃".encode(), "，".encode(), "好".encode()[:1], "好".encode()[1:], "é".encode(), b" "]
+    expected = [False, True, False, False, False, True, True, False]
+    assert continuations([byte_level(t) for t in tokens]).tolist() == expected
+    assert continuations(["the", "##re", "好", "##吃"]).tolist() == [False, True, False, True]

@@ -120,7 +120,7 @@ def test_configs_compose_and_every_key_can_be_overridden(program, tmp_path):
     assert config["run"]["tags"] == ["long"]
 
 
-@pytest.mark.parametrize("recipe", ["quickstart", "bert", "gpt2", "t5"])
+@pytest.mark.parametrize("recipe", ["quickstart", "bert", "gpt2", "t5", "waimai"])
 @pytest.mark.parametrize("twin", [False, True])
 @pytest.mark.parametrize("piece", ["strategy/ddp", "logger/tensorboard"])
 def test_every_recipe_resolves(recipe, twin, piece, capsys):

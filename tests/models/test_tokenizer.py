@@ -1,5 +1,7 @@
 """Trained tokenizers against the recipes that the tokenizers library ships, on real text."""
 
+import itertools
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
 
-from research.data.sources import TextFiles
+from research.data.sources import CSV, TextFiles
 from research.data.sources.source import Record, Source
 from research.data.vocabulary import Vocabulary
 from research.errors import UserError
@@ -157,3 +159,39 @@ def test_refused_sizes() -> None:
         TrainedTokenizer(source, vocab_size=299)
     with pytest.raises(UserError, match=r"nowhere\.txt: no such file"):
         TrainedTokenizer(source).load()
+
+
+@pytest.fixture(scope="module")
+def reviews(shared: Path) -> list[str]:
+    source = CSV(str(shared / "waimai" / "waimai_10k.csv"), "review")
+    return [record["text"] for record in itertools.islice(source, 0, 12_000, 40)]
+
+
+def test_chinese_wordpiece_is_berts_character_by_character(reviews: list[str]) -> None:
+    tokenizer = TrainedTokenizer(Counted(reviews), vocab_size=2000).load()
+    rows = tokenizer(reviews, add_special_tokens=False)["input_ids"]
+    assert not any(tokenizer.unk_token_id in row for row in rows)
+    tokens = tokenizer.tokenize("送餐快，很好吃！ok")
+    assert tokens[:8] == list("送餐快，很好吃！") and "".join(tokens[8:]).replace("##", "") == "ok"
+    back = [tokenizer.decode(row) for row in rows]
+    assert sum(a == b for a, b in zip(reviews, back, strict=True)) > 0.9 * len(reviews)
+    same = [(a, b) for a, b in zip(reviews, back, strict=True) if a.isascii() or all("一" <= c <= "鿿" for c in a)]
+    assert same and all(a == b for a, b in same)
+
+
+def test_chinese_bpe_loses_nothing(reviews: list[str]) -> None:
+    tokenizer = TrainedTokenizer(Counted(reviews), vocab_size=1000, kind="bpe").load()
+    rows = tokenizer(reviews)["input_ids"]
+    assert [tokenizer.decode(row) for row in rows] == reviews
+    assert sum(map(len, rows)) < 1.6 * sum(map(len, reviews)), "of three bytes a character"
+
+
+def test_chinese_unigram_folds_full_width_forms_and_nothing_else(reviews: list[str]) -> None:
+    tokenizer = TrainedTokenizer(Counted(reviews), vocab_size=1500, kind="unigram").load()
+    rows = tokenizer(reviews, add_special_tokens=False)["input_ids"]
+    known = [i for i, row in enumerate(rows) if tokenizer.unk_token_id not in row]
+    assert len(known) > 0.9 * len(reviews)
+    for i in known:
+        folded = " ".join(unicodedata.normalize("NFKC", reviews[i]).split())
+        assert " ".join(tokenizer.decode(rows[i]).split()) == folded
+    assert sum(map(len, rows)) < sum(map(len, reviews)), "pieces, not characters"

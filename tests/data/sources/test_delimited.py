@@ -1,5 +1,6 @@
 """CSV and LabelledLines read the published formats by configuration alone, as pandas reads them."""
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -145,3 +146,15 @@ def test_labelled_line_without_text(tmp_path: Path) -> None:
     assert next(rows) == {"text": "How ?", "label": "DESC:manner", "where": f"{path}:1"}
     with pytest.raises(UserError, match=r"a\.txt:3: .*'ENTY' alone"):
         next(rows)
+
+
+def test_chinese_with_full_width_punctuation_in_gb18030(tmp_path: Path) -> None:
+    rows = [("1", "很快，好吃，“味道”足"), ("0", "等了１个小时；菜凉了\n再也不点"), ("0", '他说"还行"，可是𠮷野家更好')]
+    with (tmp_path / "reviews.csv").open("w", encoding="gb18030", newline="") as file:
+        csv.writer(file).writerows([("标签", "评论"), *rows])
+    path = str(tmp_path / "reviews.csv")
+    records = list(CSV(path, text="评论", label="标签", encoding="gb18030"))
+    assert [(r["label"], r["text"]) for r in records] == rows
+    assert [r["where"] for r in records] == [f"{path}:{line}" for line in (2, 3, 5)]
+    with pytest.raises(UserError, match=r"reviews\.csv:1: not utf-8 .*gb18030"):
+        list(CSV(path, text="评论"))
