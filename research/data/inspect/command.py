@@ -42,7 +42,10 @@ class Inspection(TrainingCLI):
         streams = {name: module.stream("train") for name, module in data.streams.items()}
         counted = {name: module for name, module in data.streams.items() if "train" in module.rows}
         figures = {name: figures_of(module, streams[name]) for name, module in counted.items()}
-        gives = forecast(data, self._steps({name: len(stream) for name, stream in streams.items()}))
+        batches = {name: len(stream) for name, stream in streams.items()}
+        steps = self._steps(batches)
+        data.mixture.begin(batches, lambda: steps, ahead=1)
+        gives = forecast(data, steps)
         doubtful = [
             line
             for name, module in counted.items()
