@@ -8,8 +8,10 @@ import io
 import json
 import logging
 import lzma
+import re
 import zlib
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from glob import glob, has_magic
 from pathlib import Path
@@ -24,6 +26,7 @@ from research.errors import UserError
 log = logging.getLogger(__name__)
 
 COMPRESSIONS = ("", ".gz", ".bz2", ".xz", ".zst")
+UNDECODED = re.compile("[\udc80-\udcff]")  # the surrogates that stand for bytes which could not be decoded
 LONG_WINDOW = 2**31  # bytes; Reddit's dumps are compressed with `zstd --long=31`
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)  # what torn or unreadable files raise
 
@@ -44,7 +47,7 @@ class FileSource(Source):
     def __init__(self, paths: str | list[str], encoding: str = "utf-8", max_bad: int = 0):
         if max_bad < 0:
             raise UserError(f"max_bad is {max_bad}; it must be at least 0")
-        self.max_bad, self._bad = max_bad, 0
+        self.max_bad, self._bad, self._skipped = max_bad, 0, Counter[str]()
         self.paths = [paths] if isinstance(paths, str) else paths
         try:
             self.encoding = codecs.lookup(encoding).name
@@ -57,13 +60,15 @@ class FileSource(Source):
 
     def __iter__(self) -> Iterator[Record]:
         for path in self.files():
-            empty, self._bad = True, 0
+            empty, self._bad, self._skipped = True, 0, Counter()
             for record in self.read(path):
                 empty = False
                 yield record
             if self._bad:
                 log.warning("%s: %d bad records were left out", path, self._bad)
-            if empty:
+            for reason, count in self._skipped.items():
+                log.info("%s: passed over: %d %s", path, count, reason)
+            if empty and not self._skipped:
                 raise UserError(f"{path}: no records in this file; fill it or leave it out")
 
     def fingerprint(self) -> str:
@@ -87,6 +92,20 @@ class FileSource(Source):
             raise UserError(f"{error}{more}") from error
         log.warning("left out: %s", error)
 
+    def skip(self, reason: str) -> None:
+        """Count what is passed over on purpose; `reason` is a plural, such as "pages in other languages"."""
+        self._skipped[reason] += 1
+
+    def readable(self, where: str, text: str) -> bool:
+        """Whether the raw text of a record is text; if not, it is a bad record."""
+        if "\0" in text:
+            self.bad(UserError(f"{where}: a NUL byte; this is no text, or not {self.encoding}"))
+        elif not text.isascii() and UNDECODED.search(text):
+            self.bad(UserError(f"{where}: not {self.encoding}"))
+        else:
+            return True
+        return False
+
     def files(self) -> list[Path]:
         """The files that `paths` stand for, in their order, each once."""
         found: dict[Path, None] = {}
@@ -109,7 +128,12 @@ class FileSource(Source):
         return list(found)
 
     def lines(self, path: Path, newline: str | None = None, errors: str = "strict") -> Iterator[tuple[int, str]]:
-        """Number, from 1, and text of each line; `newline` and `errors` are those of `open`."""
+        """Number, from 1, and text of each line; `newline` and `errors` are those of `open`.
+
+        Where records may be bad, undecodable bytes come as the surrogates that `readable` knows.
+        """
+        if self.max_bad and errors == "strict":
+            errors = "surrogateescape"
         # The mark is no text: left in, it would become a part of the first column's name.
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         try:
