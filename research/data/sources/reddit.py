@@ -59,21 +59,17 @@ class Reddit(FileSource):
 
     def _found(self, where: str, row: dict[str, Any]) -> Record | str:
         """A record, or why it is passed over; `UserError` if it is bad."""
-        meta = {name: row[name] for name in THREAD if isinstance(row.get(name), str | int | float)}
-        for name, value in meta.items():
-            if isinstance(value, str):
-                checked_text(value, name, where)
+        meta = _thread(row, where)
         if self.subreddits is not None and str(meta.get("subreddit")).lower() not in self.subreddits:
             return "from other subreddits"
-        if self.min_score is not None and not _number(meta.get("score"), where) >= self.min_score:
-            return "of a lower score"
-        if "title" in row:
-            parts = [
-                checked_text(row["title"], "title", where),
-                checked_text(row.get("selftext") or "", "selftext", where),
-            ]
-        else:
-            parts = [checked_text(row.get("body"), "body", where)]
+        if self.min_score is not None:
+            score = meta.get("score")
+            if not isinstance(score, int | float):
+                raise UserError(f"{where}: no score, which `min_score` asks for")
+            if not score >= self.min_score:
+                return "of a lower score"
+        names = ("title", "selftext") if "title" in row else ("body",)
+        parts = [checked_text(row.get(name), name, where) for name in names]
         if any(GONE.fullmatch(part) for part in parts):
             return "deleted or removed"
         text = "\n\n".join(filter(None, map(plain_text, parts)))
@@ -84,8 +80,12 @@ class Reddit(FileSource):
         return {"text": text, "where": where, "meta": meta}
 
 
-def _number(score: Any, where: str) -> float:
-    try:
-        return float(score)
-    except (TypeError, ValueError):
-        raise UserError(f"{where}: score is no number, which `min_score` needs") from None
+def _thread(row: dict[str, Any], where: str) -> dict[str, str | int | float | None]:
+    """The fields that place a comment in its thread, as far as they are there."""
+    found = {name: row[name] for name in THREAD if isinstance(row.get(name), str | int | float)}
+    for name, value in found.items():
+        if isinstance(value, str):
+            checked_text(value, name, where)
+        elif abs(value) >= 2**63:
+            raise UserError(f"{where}: {name} is a number of more than 64 bits")
+    return found
