@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,7 @@ class CommonCrawl(FileSource):
         except ImportError as error:
             told = f"CommonCrawl needs the extra: pip install 'hybrid-fine-tuning[crawl]' ({error})"
             raise UserError(told) from error
+        logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it warns of each page without text
         if self.languages is None:
             return
         import py3langid
