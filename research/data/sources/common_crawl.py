@@ -8,7 +8,7 @@ from pathlib import Path
 
 from research.data.sources.files import BROKEN, FileSource, open_bytes
 from research.data.sources.source import Record
-from research.data.sources.warc import Window, blocks
+from research.data.sources.warc import blocks
 from research.errors import UserError
 
 HTML = ("text/html", "application/xhtml+xml")
@@ -42,10 +42,10 @@ class CommonCrawl(FileSource):
         return super().__iter__()
 
     def read(self, path: Path) -> Iterator[Record]:
-        with open_bytes(path) as stream:
-            window = Window(stream)
-            try:
-                for offset, block, fault in blocks(window):
+        offset = 0
+        try:
+            with open_bytes(path) as stream:
+                for offset, block, fault in blocks(stream):
                     where = f"{path}:{offset}"
                     try:
                         found = self._found(where, block, fault)
@@ -56,8 +56,8 @@ class CommonCrawl(FileSource):
                         self.skip(found)
                     elif found:
                         yield found
-            except BROKEN as error:
-                raise UserError(f"{path}:{window.offset}: cannot be read: {error}") from error
+        except BROKEN as error:
+            raise UserError(f"{path}:{offset}: cannot be read after the record here: {error}") from error
 
     def _found(self, where: str, block: bytes, fault: str) -> Record | str | None:
         """A page, why it is passed over, or None where the record is none; `ValueError` or `OSError` if it is bad."""

@@ -5,7 +5,6 @@ import codecs
 import copy
 import gzip
 import io
-import json
 import logging
 import lzma
 import re
@@ -20,6 +19,7 @@ from typing import IO, ClassVar, Self, cast
 import xxhash
 
 from research.data.cache import key
+from research.data.sources.far import FarFile, far_digest, reaching
 from research.data.sources.source import Record, Source
 from research.errors import UserError
 
@@ -110,22 +110,30 @@ class FileSource(Source):
         """The files that `paths` stand for, in their order, each once."""
         found: dict[Path, None] = {}
         for given in self.paths:
-            path = located(given)
-            if path.is_dir():
-                endings = tuple(one + compression for one in self.endings for compression in COMPRESSIONS)
-                matches = [file for file in path.rglob("*") if file.name.endswith(endings)]
-                missing = f"no {' or '.join(self.endings)} file below this folder"
-            elif has_magic(given) and not path.exists():
-                matches, missing = matching(given), "matches no file"
-            else:
-                matches, missing = [path], "no such file"
-            matches = sorted(file for file in matches if file.is_file())
+            try:
+                with reaching(given):
+                    matches, missing = self._matches(given)
+            except OSError as error:
+                raise UserError(f"paths: {given}: cannot be reached: {error}") from error
             if not matches:
                 raise UserError(f"paths: {given}: {missing}")
             found.update(dict.fromkeys(matches))
         if not found:
             raise UserError("paths: the list is empty; name at least one file")
         return list(found)
+
+    def _matches(self, given: str) -> tuple[list[Path], str]:
+        """Files that one of `paths` stands for, sorted, and what to say if there are none."""
+        path = located(given)
+        if path.is_dir():
+            endings = tuple(one + compression for one in self.endings for compression in COMPRESSIONS)
+            matches = [file for file in path.rglob("*") if file.name.endswith(endings)]
+            missing = f"no {' or '.join(self.endings)} file below this folder"
+        elif has_magic(given) and not path.exists():
+            matches, missing = matching(given), "matches no file"
+        else:
+            matches, missing = [path], "no such file"
+        return sorted(file for file in matches if file.is_file()), missing
 
     def lines(self, path: Path, newline: str | None = None, errors: str = "strict") -> Iterator[tuple[int, str]]:
         """Number, from 1, and text of each line; `newline` and `errors` are those of `open`.
@@ -169,9 +177,16 @@ def matching(pattern: str) -> list[Path]:
     return [located(system.unstrip_protocol(name)) for name in system.glob(below)]
 
 
+def open_raw(path: Path) -> IO[bytes]:
+    """A file's bytes as they are."""
+    if "://" in str(path):
+        return io.BufferedReader(FarFile(path), 1 << 20)
+    return path.open("rb")
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """A file's bytes, decompressed while they are read. A torn one raises one of `BROKEN` at its end."""
-    raw = cast(IO[bytes], path.open("rb"))
+    raw = open_raw(path)
     match path.suffix:
         case ".gz":
             return cast(IO[bytes], gzip.open(raw))
@@ -226,28 +241,16 @@ class ZstdReader(io.RawIOBase):
 
 def _digest(path: Path) -> str:
     """Of the bytes; of a far file, which reading would mean to fetch, what its server says of its version."""
-    if "://" in str(path):
-        return _far_digest(path)
     digest = xxhash.xxh3_128()
     try:
+        if "://" in str(path):
+            return far_digest(path)
         with path.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     return digest.hexdigest()
-
-
-def _far_digest(path: Path) -> str:
-    from upath import UPath
-
-    far = UPath(path)
-    try:
-        info = far.fs.info(far.path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    facts = {name: str(info[name]) for name in ("ETag", "etag", "size", "LastModified", "mtime") if name in info}
-    return xxhash.xxh3_128_hexdigest(json.dumps([str(path), facts], sort_keys=True).encode())
 
 
 def _first_undecodable(path: Path, encoding: str) -> tuple[int, int]:

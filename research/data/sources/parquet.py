@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from research.data.sources.fields import columns, listed, look_up, to_record
-from research.data.sources.files import FileSource
+from research.data.sources.files import FileSource, open_raw
 from research.data.sources.source import Record
 from research.errors import UserError
 
@@ -46,7 +46,7 @@ class Parquet(FileSource):
         from pyarrow.parquet import ParquetFile
 
         try:
-            with path.open("rb") as stream, ParquetFile(stream) as file:
+            with open_raw(path) as stream, ParquetFile(stream) as file:
                 names = file.schema_arrow.names
                 for column in self.columns.values():
                     if column not in names and column.split(".")[0] not in names:

@@ -29,12 +29,13 @@ class Window:
         self.offset += size
 
 
-def blocks(window: Window) -> Iterator[tuple[int, bytes, str]]:
+def blocks(stream: IO[bytes]) -> Iterator[tuple[int, bytes, str]]:
     """Offset and bytes of each record of a WARC file (ISO 28500), and "" or why these bytes are no record.
 
     A record is one where its header, as many bytes as its header says, and two line ends follow each other. After
     anything else the next line that starts a record is looked for, also within what the header laid claim to.
     """
+    window = Window(stream)
     while window.fill(1):
         size, fault = _measure(window)
         yield window.offset, bytes(window.data[:size]), fault

@@ -10,7 +10,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from research.data.sources import CommonCrawl
-from research.data.sources.warc import Window, blocks
+from research.data.sources.warc import blocks
 from research.errors import UserError
 
 NAMES = ["whirlwind.warc", "whirlwind.warc.gz", "whirlwind.warc.wet", "whirlwind.warc.wet.gz"]
@@ -36,7 +36,7 @@ def write(path: Path, data: bytes) -> str:
 def test_record_by_record_as_warcio_reads_them(shared: Path, name: str) -> None:
     path = shared / "commoncrawl" / name
     data = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
-    found = list(blocks(Window(io.BytesIO(data))))
+    found = list(blocks(io.BytesIO(data)))
     theirs = ArchiveIterator(io.BytesIO(data))
     expected = [(theirs.get_record_offset(), record.content_stream().read()) for record in theirs]
     assert [offset for offset, _, _ in found] == [offset for offset, _ in expected]
@@ -170,8 +170,8 @@ def test_torn_files(tmp_path: Path, warc: bytes, wet: bytes) -> None:
     members = gzip.compress(wet) * 2
     for cut in (1, 5, 1000):
         path = write(tmp_path / "a.wet.gz", members[:-cut])
-        with pytest.raises(UserError, match=r"a\.wet\.gz:[0-9]+: cannot be read: Compressed file ended"):
+        with pytest.raises(UserError, match=r"a\.wet\.gz:[0-9]+: cannot be read .*: Compressed file ended"):
             list(CommonCrawl(path, max_bad=9))
     path = write(tmp_path / "a.wet.gz", members[:-2000] + b"garbage" + members[-1993:])
-    with pytest.raises(UserError, match=r"a\.wet\.gz:[0-9]+: cannot be read: "):
+    with pytest.raises(UserError, match=r"a\.wet\.gz:[0-9]+: cannot be read after"):
         list(CommonCrawl(path, max_bad=9))
