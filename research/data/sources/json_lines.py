@@ -51,8 +51,8 @@ def objects(source: FileSource, path: Path) -> Iterator[tuple[str, dict[str, Any
             row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             source.bad(UserError(f"{where}:{error.colno}: not JSON: {error.msg}"))
-        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a thousand brackets
-            source.bad(UserError(f"{where}: no JSON that can be read: {error}"))
+        except (ValueError, RecursionError):
+            source.bad(UserError(f"{where}: not JSON: a number is too long or its brackets are too deep"))
         else:
             if isinstance(row, dict):
                 yield where, row
