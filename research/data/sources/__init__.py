@@ -1,22 +1,28 @@
 """Where raw records come from. A new source is a class with `__iter__` and `fingerprint`, named in YAML."""
 
+from research.data.sources.common_crawl import CommonCrawl
 from research.data.sources.delimited import CSV, LabelledLines
 from research.data.sources.folders import Folders
 from research.data.sources.hub import HubDataset
 from research.data.sources.json_lines import JSONLines
 from research.data.sources.package import Package
+from research.data.sources.parquet import Parquet
+from research.data.sources.reddit import Reddit
 from research.data.sources.source import Record, Source
 from research.data.sources.text_files import TextFiles
 from research.data.sources.wikipedia import Wikipedia
 
 __all__ = [
     "CSV",
+    "CommonCrawl",
     "Folders",
     "HubDataset",
     "JSONLines",
     "LabelledLines",
     "Package",
+    "Parquet",
     "Record",
+    "Reddit",
     "Source",
     "TextFiles",
     "Wikipedia",

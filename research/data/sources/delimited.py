@@ -18,7 +18,8 @@ class CSV(FileSource):
     are read. `quoting` follows RFC 4180: a field in double quotes may hold delimiters, line ends and doubled
     quotes; turn it off where a quote is an ordinary character, as in most tab-separated corpora.
     `delimiter` is one character; a tab is written "\t". `where` is the file and the line on which the row
-    starts.
+    starts. What is wrong with the header, or with quotes over more than a line, refuses the file whatever `max_bad`
+    says, since it leaves no row after it certain.
     """
 
     endings = (".csv", ".tsv")
@@ -34,8 +35,9 @@ class CSV(FileSource):
         header: bool = True,
         quoting: bool = True,
         encoding: str = "utf-8",
+        max_bad: int = 0,
     ):
-        super().__init__(paths, encoding)
+        super().__init__(paths, encoding, max_bad)
         self.columns = columns(text, text_pair, label, target)
         self.delimiter = delimiter.replace(r"\t", "\t")  # a shell gives two characters
         self.header = header
@@ -58,21 +60,29 @@ class CSV(FileSource):
             places = {field: int(column) for field, column in self.columns.items()}
             width, bound = max(places.values()) + 1, "at least"
         for where, row in rows:
+            if not self.readable(where, "".join(row)):
+                continue
             if len(row) < width or (self.header and len(row) > width):
-                raise UserError(f"{where}: {len(row)} columns, where {bound} {width} are expected")
-            yield to_record(where, {field: row[place] for field, place in places.items()})
+                self.bad(UserError(f"{where}: {len(row)} columns, where {bound} {width} are expected"))
+                continue
+            try:
+                yield to_record(where, {field: row[place] for field, place in places.items()})
+            except UserError as error:
+                self.bad(error)
 
     def _rows(self, path: Path) -> Iterator[tuple[str, list[str]]]:
         """Where each row starts, and its columns; blank lines are skipped."""
         csv.field_size_limit(2**31 - 1)  # the module's own limit of 128 KiB is less than a long document
         reader = csv.reader(
-            self._lines(path),
+            (line for _, line in self.lines(path, newline="")),
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE,
             strict=True,
         )
+        began = not self.header
         while True:
-            where = f"{path}:{reader.line_num + 1}"
+            start = reader.line_num + 1
+            where = f"{path}:{start}"
             try:
                 row = next(reader)
             except StopIteration:
@@ -80,15 +90,13 @@ class CSV(FileSource):
             except csv.Error as error:
                 unclosed = "unexpected end of data" in str(error)
                 told = "a quote in this row is never closed; see `quoting`" if unclosed else str(error)
-                raise UserError(f"{where}: {told}") from error
+                if not began or unclosed or reader.line_num > start:
+                    raise UserError(f"{where}: {told}") from error
+                self.bad(UserError(f"{where}: {told}"))
+                continue
             if row:
+                began = True
                 yield where, row
-
-    def _lines(self, path: Path) -> Iterator[str]:
-        for number, line in self.lines(path, newline=""):
-            if "\0" in line:
-                raise UserError(f"{path}:{number}: a NUL byte; this is no text, or not {self.encoding}")
-            yield line
 
 
 def _place(column: str, names: list[str], where: str) -> int:
@@ -107,8 +115,11 @@ class LabelledLines(FileSource):
 
     def read(self, path: Path) -> Iterator[Record]:
         for number, line in self.lines(path):
+            where = f"{path}:{number}"
             label, _, text = line.strip().partition(" ")
-            if label and not text:
-                raise UserError(f"{path}:{number}: a label and a text are expected, not '{label[:40]}' alone")
-            if label:
-                yield {"text": text.lstrip(), "label": label, "where": f"{path}:{number}"}
+            if not label or not self.readable(where, line):
+                continue
+            if text:
+                yield {"text": text.lstrip(), "label": label, "where": where}
+            else:
+                self.bad(UserError(f"{where}: a label and a text are expected, not '{label[:40]}' alone"))

@@ -40,11 +40,12 @@ def to_record(where: str, values: Mapping[str, Any]) -> Record:
     """
     record: dict[str, Any] = {"where": where}
     for field, value in values.items():
-        record[field] = _label(value, where) if field == "label" else _text(value, field, where)
+        record[field] = _label(value, where) if field == "label" else checked_text(value, field, where)
     return cast(Record, record)
 
 
-def _text(value: Any, field: str, where: str) -> str:
+def checked_text(value: Any, field: str, where: str) -> str:
+    """`value`, if it is a string that UTF-8 can write."""
     if not isinstance(value, str):
         raise UserError(f"{where}: {field} must be a string, not {_shown(value)}")
     try:
@@ -58,7 +59,7 @@ def _label(value: Any, where: str) -> str | float | list[str]:
     if isinstance(value, str):
         if not value:
             raise UserError(f"{where}: label is empty")
-        return _text(value, "label", where)
+        return checked_text(value, "label", where)
     if isinstance(value, float):
         return float(value)  # numpy's are floats too, but not ones that every writer takes
     if isinstance(value, list | tuple):

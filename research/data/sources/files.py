@@ -5,11 +5,12 @@ import codecs
 import copy
 import gzip
 import io
-import json
 import logging
 import lzma
+import re
 import zlib
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from glob import glob, has_magic
 from pathlib import Path
@@ -18,12 +19,14 @@ from typing import IO, ClassVar, Self, cast
 import xxhash
 
 from research.data.cache import key
+from research.data.sources.far import FarFile, far_digest, reaching
 from research.data.sources.source import Record, Source
 from research.errors import UserError
 
 log = logging.getLogger(__name__)
 
 COMPRESSIONS = ("", ".gz", ".bz2", ".xz", ".zst")
+UNDECODED = re.compile("[\udc80-\udcff]")  # the surrogates that stand for bytes which could not be decoded
 LONG_WINDOW = 2**31  # bytes; Reddit's dumps are compressed with `zstd --long=31`
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)  # what torn or unreadable files raise
 
@@ -44,7 +47,7 @@ class FileSource(Source):
     def __init__(self, paths: str | list[str], encoding: str = "utf-8", max_bad: int = 0):
         if max_bad < 0:
             raise UserError(f"max_bad is {max_bad}; it must be at least 0")
-        self.max_bad, self._bad = max_bad, 0
+        self.max_bad, self._bad, self._skipped = max_bad, 0, Counter[str]()
         self.paths = [paths] if isinstance(paths, str) else paths
         try:
             self.encoding = codecs.lookup(encoding).name
@@ -57,13 +60,15 @@ class FileSource(Source):
 
     def __iter__(self) -> Iterator[Record]:
         for path in self.files():
-            empty, self._bad = True, 0
+            empty, self._bad, self._skipped = True, 0, Counter()
             for record in self.read(path):
                 empty = False
                 yield record
             if self._bad:
                 log.warning("%s: %d bad records were left out", path, self._bad)
-            if empty:
+            for reason, count in self._skipped.items():
+                log.info("%s: passed over: %d %s", path, count, reason)
+            if empty and not self._skipped:
                 raise UserError(f"{path}: no records in this file; fill it or leave it out")
 
     def fingerprint(self) -> str:
@@ -87,20 +92,29 @@ class FileSource(Source):
             raise UserError(f"{error}{more}") from error
         log.warning("left out: %s", error)
 
+    def skip(self, reason: str) -> None:
+        """Count what is passed over on purpose; `reason` is a plural, such as "pages in other languages"."""
+        self._skipped[reason] += 1
+
+    def readable(self, where: str, text: str) -> bool:
+        """Whether the raw text of a record is text; if not, it is a bad record."""
+        if "\0" in text:
+            self.bad(UserError(f"{where}: a NUL byte; this is no text, or not {self.encoding}"))
+        elif not text.isascii() and UNDECODED.search(text):
+            self.bad(UserError(f"{where}: not {self.encoding}"))
+        else:
+            return True
+        return False
+
     def files(self) -> list[Path]:
         """The files that `paths` stand for, in their order, each once."""
         found: dict[Path, None] = {}
         for given in self.paths:
-            path = located(given)
-            if path.is_dir():
-                endings = tuple(one + compression for one in self.endings for compression in COMPRESSIONS)
-                matches = [file for file in path.rglob("*") if file.name.endswith(endings)]
-                missing = f"no {' or '.join(self.endings)} file below this folder"
-            elif has_magic(given) and not path.exists():
-                matches, missing = matching(given), "matches no file"
-            else:
-                matches, missing = [path], "no such file"
-            matches = sorted(file for file in matches if file.is_file())
+            try:
+                with reaching(given):
+                    matches, missing = self._matches(given)
+            except OSError as error:
+                raise UserError(f"paths: {given}: cannot be reached: {error}") from error
             if not matches:
                 raise UserError(f"paths: {given}: {missing}")
             found.update(dict.fromkeys(matches))
@@ -108,8 +122,26 @@ class FileSource(Source):
             raise UserError("paths: the list is empty; name at least one file")
         return list(found)
 
+    def _matches(self, given: str) -> tuple[list[Path], str]:
+        """Files that one of `paths` stands for, sorted, and what to say if there are none."""
+        path = located(given)
+        if path.is_dir():
+            endings = tuple(one + compression for one in self.endings for compression in COMPRESSIONS)
+            matches = [file for file in path.rglob("*") if file.name.endswith(endings)]
+            missing = f"no {' or '.join(self.endings)} file below this folder"
+        elif has_magic(given) and not path.exists():
+            matches, missing = matching(given), "matches no file"
+        else:
+            matches, missing = [path], "no such file"
+        return sorted(file for file in matches if file.is_file()), missing
+
     def lines(self, path: Path, newline: str | None = None, errors: str = "strict") -> Iterator[tuple[int, str]]:
-        """Number, from 1, and text of each line; `newline` and `errors` are those of `open`."""
+        """Number, from 1, and text of each line; `newline` and `errors` are those of `open`.
+
+        Where records may be bad, undecodable bytes come as the surrogates that `readable` knows.
+        """
+        if self.max_bad and errors == "strict":
+            errors = "surrogateescape"
         # The mark is no text: left in, it would become a part of the first column's name.
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         try:
@@ -145,9 +177,16 @@ def matching(pattern: str) -> list[Path]:
     return [located(system.unstrip_protocol(name)) for name in system.glob(below)]
 
 
+def open_raw(path: Path) -> IO[bytes]:
+    """A file's bytes as they are."""
+    if "://" in str(path):
+        return io.BufferedReader(FarFile(path), 1 << 20)
+    return path.open("rb")
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """A file's bytes, decompressed while they are read. A torn one raises one of `BROKEN` at its end."""
-    raw = cast(IO[bytes], path.open("rb"))
+    raw = open_raw(path)
     match path.suffix:
         case ".gz":
             return cast(IO[bytes], gzip.open(raw))
@@ -202,28 +241,16 @@ class ZstdReader(io.RawIOBase):
 
 def _digest(path: Path) -> str:
     """Of the bytes; of a far file, which reading would mean to fetch, what its server says of its version."""
-    if "://" in str(path):
-        return _far_digest(path)
     digest = xxhash.xxh3_128()
     try:
+        if "://" in str(path):
+            return far_digest(path)
         with path.open("rb") as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     return digest.hexdigest()
-
-
-def _far_digest(path: Path) -> str:
-    from upath import UPath
-
-    far = UPath(path)
-    try:
-        info = far.fs.info(far.path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    facts = {name: str(info[name]) for name in ("ETag", "etag", "size", "LastModified", "mtime") if name in info}
-    return xxhash.xxh3_128_hexdigest(json.dumps([str(path), facts], sort_keys=True).encode())
 
 
 def _first_undecodable(path: Path, encoding: str) -> tuple[int, int]:

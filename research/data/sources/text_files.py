@@ -22,14 +22,16 @@ class TextFiles(FileSource):
         paths: str | list[str],
         unit: Literal["line", "paragraph", "document"] = "paragraph",
         encoding: str = "utf-8",
+        max_bad: int = 0,
     ):
-        super().__init__(paths, encoding)
+        super().__init__(paths, encoding, max_bad)
         self.unit = unit
 
     def read(self, path: Path) -> Iterator[Record]:
         for number, text in self._units(self.lines(path)):
-            if text := text.strip():
-                yield {"text": text, "where": f"{path}:{number}"}
+            where = f"{path}:{number}"
+            if (text := text.strip()) and self.readable(where, text):
+                yield {"text": text, "where": where}
 
     def _units(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         if self.unit == "line":

@@ -1,0 +1,58 @@
+"""Columns of Parquet files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from research.data.sources.fields import columns, listed, look_up, to_record
+from research.data.sources.files import FileSource, open_raw
+from research.data.sources.source import Record
+from research.errors import UserError
+
+ROWS = 1024  # read at once
+
+
+class Parquet(FileSource):
+    """A record for each row.
+
+    `text`, `text_pair`, `label` and `target` name the columns, which alone are read; `user.name` reads a nested
+    one. A list as label is a list of labels. `where` is the file and the row, counted from 1.
+    """
+
+    endings = (".parquet",)
+
+    def __init__(
+        self,
+        paths: str | list[str],
+        text: str = "text",
+        text_pair: str | None = None,
+        label: str | None = None,
+        target: str | None = None,
+        max_bad: int = 0,
+    ):
+        super().__init__(paths, max_bad=max_bad)
+        self.columns = columns(text, text_pair, label, target)
+
+    def read(self, path: Path) -> Iterator[Record]:
+        for number, row in enumerate(self._rows(path), 1):
+            where = f"{path}:{number}"
+            try:
+                yield to_record(where, {field: look_up(row, column, where) for field, column in self.columns.items()})
+            except UserError as error:
+                self.bad(error)
+
+    def _rows(self, path: Path) -> Iterator[dict[str, Any]]:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+
+        try:
+            with open_raw(path) as stream, ParquetFile(stream) as file:
+                names = file.schema_arrow.names
+                for column in self.columns.values():
+                    if column not in names and column.split(".")[0] not in names:
+                        raise UserError(f"{path}: no column '{column}'; there is {listed(names)}")
+                for group in range(file.num_row_groups):  # one in memory at a time
+                    for batch in file.iter_batches(ROWS, [group], list(self.columns.values())):
+                        yield from batch.to_pylist()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
