@@ -134,6 +134,15 @@ def test_every_recipe_resolves(recipe, twin, piece, capsys):
     assert set(config["model"]["weighting"]["init_args"]["weights"]) <= set(config["model"]["objectives"])
 
 
+def test_the_recipe_of_real_sources_resolves(capsys):
+    from research.terminal import run_command
+
+    assert run_command(["fit", "--config", str(ROOT / "configs/real_sources.yaml"), "--print_config"]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    streams = {objective["init_args"]["stream"] for objective in config["model"]["objectives"].values()}
+    assert streams == set(config["data"]["streams"])
+
+
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
 def test_gpu_strategies_resolve(program, strategy, capsys):
     from research.terminal import run_command

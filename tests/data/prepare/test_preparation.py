@@ -40,7 +40,7 @@ def test_shipped_config(shared: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         "Write",
         "ExactDedupSignature",
     ]
-    assert [stage.tasks for stage in stages.values()] == [3, 3, 3, 14, 1, 3]
+    assert [stage.tasks for stage in stages.values()] == [5, 5, 5, 14, 1, 5]
     assert not (tmp_path / "out").exists()
     for step in preparation.steps:
         if hasattr(step, "fingerprint"):
