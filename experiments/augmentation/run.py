@@ -4,6 +4,7 @@ python experiments/augmentation/run.py                  (--tasks, --arms, --seed
 """
 
 import argparse
+import csv
 import json
 import os
 import shutil
@@ -61,37 +62,42 @@ class Setting:
     """An arm at one strength on one task."""
 
     def __init__(self, task: str, arm: str, strength: int, steps: int) -> None:
-        self.options, self.name = STRENGTHS[arm][strength], f"{task}-{arm}-{strength}"
+        self.name = f"{task}-{arm}-{strength}-{steps}steps"
         files = [HERE / "base.yaml", HERE / f"{task}.yaml", HERE / "arms" / f"{arm}.yaml"]
         self.config = [part for file in files for part in ("--config", str(file))]
-        self.config += ["--trainer.max_steps", str(steps)]
-        for name, value in self.options.items():
+        self.config += ["--trainer.max_steps", str(steps), "--trainer.val_check_interval", str(steps)]
+        for name, value in STRENGTHS[arm][strength].items():
             self.config += [f"--model.objectives.augmented.init_args.{name}", str(value)]
 
-    def accuracies(self, split: str, seeds: range) -> list[float]:
-        """Of each seed's run, which is trained unless it lies there."""
-        return [self._accuracy(split, seed) for seed in seeds]
-
-    def _accuracy(self, split: str, seed: int) -> float:
-        name = f"{self.name}-seed{seed}"
-        config = [*self.config, "--run.name", name, "--seed_everything", str(seed)]
-        config += ["--data.streams.task.init_args.shots_seed", str(seed)]
-        folder = RUNS / name
-        if not (folder / "checkpoints" / "last.ckpt").exists():
+    def dev(self, seed: int) -> float:
+        """Accuracy on the dev split after the last step of the seed's run, which is trained unless it lies there."""
+        folder, config = self._run(seed)
+        if not (folder / "fit.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
             command("fit", *config)
-        if not (folder / f"{split}.json").exists():
-            more = ["--trainer.limit_val_batches", "1.0"] if split == "validation" else []
-            command("validate" if split == "validation" else "test", *config, "--ckpt_path", "last", *more)
-        return json.loads((folder / f"{split}.json").read_text())[f"{split}/ce/accuracy"]
+        with (folder / "metrics.csv").open(newline="") as file:
+            return [float(value) for row in csv.DictReader(file) if (value := row["validation/ce/accuracy"])][-1]
+
+    def test(self, seed: int) -> float:
+        folder, config = self._run(seed)
+        if not (folder / "test.json").exists():
+            command("test", *config, "--ckpt_path", "last")
+        return json.loads((folder / "test.json").read_text())["test/ce/accuracy"]
+
+    def _run(self, seed: int) -> tuple[Path, list[str]]:
+        """The folder and the options of a run: the seed decides the shots, the order and the dropout."""
+        name = f"{self.name}-seed{seed}"
+        more = ["--seed_everything", str(seed), "--data.streams.task.init_args.shots_seed", str(seed)]
+        return RUNS / name, [*self.config, "--run.name", name, *more]
 
 
 def measure(task: str, arm: str, steps: int, seeds: range) -> dict[str, Any]:
     """The arm's dev accuracies at each strength, and the test accuracies at the better one."""
     settings = [Setting(task, arm, i, steps) for i in range(len(STRENGTHS[arm]))]
-    dev = [setting.accuracies("validation", seeds) for setting in settings]
+    dev = [[setting.dev(seed) for seed in seeds] for setting in settings]
     best = max(range(len(settings)), key=lambda i: mean(dev[i]))
-    return {"settings": STRENGTHS[arm], "dev": dev, "chosen": best, "test": settings[best].accuracies("test", seeds)}
+    test = [settings[best].test(seed) for seed in seeds]
+    return {"settings": STRENGTHS[arm], "dev": dev, "chosen": best, "test": test}
 
 
 def report(results: dict[str, Any]) -> str:
@@ -123,25 +129,23 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--arms", nargs="+", choices=STRENGTHS, default=list(STRENGTHS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=40)
     asked = parser.parse_args()
     os.chdir(ROOT)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    perplexity = train_head()
-    tasks = {
-        task: {arm: measure(task, arm, asked.steps, range(asked.seeds)) for arm in dict.fromkeys(["none", *asked.arms])}
-        for task in asked.tasks
-    }
-    results = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit,
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    results: dict[str, Any] = {
+        "command": " ".join(["python", "experiments/augmentation/run.py", *sys.argv[1:]]),
+        "commit": commit.stdout.strip(),
         "steps": asked.steps,
         "seeds": list(range(asked.seeds)),
-        "head_perplexity": perplexity,
-        "tasks": tasks,
+        "head_perplexity": train_head(),
+        "tasks": {task: {} for task in asked.tasks},
     }
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "results.md").write_text(report(results) + "\n")
+    for task, arms in results["tasks"].items():
+        for arm in dict.fromkeys(["none", *asked.arms]):
+            arms[arm] = measure(task, arm, asked.steps, range(asked.seeds))
+            (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+            (HERE / "results.md").write_text(report(results) + "\n")
     print(report(results))
 
 

