@@ -1,6 +1,6 @@
 """Trains every augmentation at two strengths, picks one on the dev split, tests it; writes results.json and results.md.
 
-python experiments/augmentation/run.py                  (--tasks, --arms, --seeds and --steps for less)
+python experiments/augmentation/run.py                  (--tasks, --arms, --seeds, --strengths and --steps for less)
 """
 
 import argparse
@@ -27,11 +27,11 @@ TASKS = ("trec", "sst2")
 VIEW = "view.init_args."
 STRENGTHS: dict[str, list[dict[str, float]]] = {  # the settings of the augmented objective that are tried
     "none": [{}],
+    "mixup": [{"alpha": 0.2}, {"alpha": 1.0}],
     "eda": [{f"{VIEW}{name}": rate for name in ("replace", "insert", "swap", "delete")} for rate in (0.1, 0.2)],
     "cutoff": [{f"{VIEW}rate": 0.1}, {f"{VIEW}rate": 0.3}],
     "span_masking": [{f"{VIEW}density": 0.15}, {f"{VIEW}density": 0.3}],
     "contextual": [{f"{VIEW}rate": 0.15}, {f"{VIEW}rate": 0.3}],
-    "mixup": [{"alpha": 0.2}, {"alpha": 1.0}],
 }
 
 
@@ -91,13 +91,14 @@ class Setting:
         return RUNS / name, [*self.config, "--run.name", name, *more]
 
 
-def measure(task: str, arm: str, steps: int, seeds: range) -> dict[str, Any]:
+def measure(task: str, arm: str, strengths: int, steps: int, seeds: range) -> dict[str, Any]:
     """The arm's dev accuracies at each strength, and the test accuracies at the better one."""
-    settings = [Setting(task, arm, i, steps) for i in range(len(STRENGTHS[arm]))]
+    tried = STRENGTHS[arm][:strengths]
+    settings = [Setting(task, arm, i, steps) for i in range(len(tried))]
     dev = [[setting.dev(seed) for seed in seeds] for setting in settings]
     best = max(range(len(settings)), key=lambda i: mean(dev[i]))
     test = [settings[best].test(seed) for seed in seeds]
-    return {"settings": STRENGTHS[arm], "dev": dev, "chosen": best, "test": test}
+    return {"settings": tried, "dev": dev, "chosen": best, "test": test}
 
 
 def report(results: dict[str, Any]) -> str:
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--arms", nargs="+", choices=STRENGTHS, default=list(STRENGTHS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--strengths", type=int, default=2, help="how many are tried")
     parser.add_argument("--steps", type=int, default=40)
     asked = parser.parse_args()
     os.chdir(ROOT)
@@ -143,7 +145,7 @@ def main() -> None:
     }
     for task, arms in results["tasks"].items():
         for arm in dict.fromkeys(["none", *asked.arms]):
-            arms[arm] = measure(task, arm, asked.steps, range(asked.seeds))
+            arms[arm] = measure(task, arm, asked.strengths, asked.steps, range(asked.seeds))
             (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
             (HERE / "results.md").write_text(report(results) + "\n")
     print(report(results))

@@ -25,6 +25,7 @@ OBJECTIVES = ", ".join(
 MORE = [
     "--model.objectives", f"{{{OBJECTIVES}}}",
     "--model.weighting", "research.weighting.Fixed",
+    "--data.streams.intents.init_args.validation", "0.3",
     "--trainer.max_steps", "6", "--trainer.val_check_interval", "3",
 ]  # fmt: skip
 
@@ -56,5 +57,6 @@ def test_resumes_exactly_and_measures_clean_text(program, monkeypatch):
 def test_a_view_that_the_student_has_no_meaning_for(program, capsys):
     gpt2 = "{model_type: gpt2, n_embd: 32, n_layer: 1, n_head: 2}"
     ce = f"{{ce: {CE.format(VIEWS['contextual'])}}}"
-    assert program("fit", "refused", "--model.student.architecture", gpt2, "--model.objectives", ce) == 2
+    more = ["--model.student.architecture", gpt2, "--model.objectives", ce, *MORE[2:4]]
+    assert program("fit", "refused", *more) == 2
     assert "model.objectives.ce: the view Contextual needs an encoder" in capsys.readouterr().err

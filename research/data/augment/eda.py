@@ -1,10 +1,12 @@
 """Easy data augmentation (Wei & Zou 2019, arXiv:1901.11196)."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from research.data.augment.augmentation import Augmentation
 from research.data.augment.neighbours import neighbours
@@ -75,7 +77,7 @@ class EDA(Augmentation):
     swap: float = 0.1
     delete: float = 0.1
     neighbours: int = 10
-    table: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
+    table: Tensor | None = field(default=None, init=False, repr=False, compare=False)
     limit: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +98,8 @@ class EDA(Augmentation):
             return
         opening = torch.from_numpy(np.flatnonzero(~vocabulary.special & ~vocabulary.continues)).to(device)
         embeddings = model.get_input_embeddings().weight.detach().to(device)  # type: ignore[operator]
-        object.__setattr__(self, "table", neighbours(embeddings, opening, min(self.neighbours, len(opening) - 1)))
+        table = torch.from_numpy(neighbours(embeddings, opening, min(self.neighbours, len(opening) - 1)))
+        object.__setattr__(self, "table", table.share_memory_())  # so that it is no part of what workers send
 
     def build(self, example: Example, family: "Family", vocabulary: "Vocabulary", rng: np.random.Generator) -> Row:
         room = None if self.limit is None else self.limit - len(family.frame(example, vocabulary).ids)
@@ -105,7 +108,7 @@ class EDA(Augmentation):
         if second is not None:
             room = None if room is None else room + len(example.first) - len(first)
             second = self.change(second, vocabulary, rng, room)
-        return family.frame(Example(first, second, example.target, example.ends), vocabulary)
+        return family.frame(dataclasses.replace(example, first=first, second=second), vocabulary)
 
     def change(
         self, ids: np.ndarray, vocabulary: "Vocabulary", rng: np.random.Generator, room: int | None = None
@@ -124,8 +127,9 @@ class EDA(Augmentation):
         if operation == "delete":
             return np.concatenate(deleted(words, places, rate, rng))
         assert self.table is not None, "learn() comes before build"
-        known = np.array([i for i in places if len(words[i]) == 1 and self.table[words[i][0], 0] >= 0], dtype=np.int64)
+        table = self.table.numpy()
+        known = np.array([i for i in places if len(words[i]) == 1 and table[words[i][0], 0] >= 0], dtype=np.int64)
         if operation == "replace":
-            return np.concatenate(replaced(words, known, count, self.table, rng))
+            return np.concatenate(replaced(words, known, count, table, rng))
         count = count if room is None else min(count, max(room, 0))
-        return np.concatenate(inserted(words, known, count, self.table, rng))
+        return np.concatenate(inserted(words, known, count, table, rng))

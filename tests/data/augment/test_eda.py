@@ -40,7 +40,7 @@ def taught(vocabulary: Any) -> Any:
 
     def taught(**rate: float) -> EDA:
         view = only(**rate)
-        object.__setattr__(view, "table", table)
+        object.__setattr__(view, "table", torch.from_numpy(table))
         return view
 
     return taught
@@ -171,7 +171,7 @@ def test_learns_from_the_student_and_respects_its_length(tiny: Any, texts: list[
     token = opening[17]
     expected = opening[np.argsort(-(unit[opening] @ unit[token]))]
     assert view.table[token].tolist() == expected[1:5].tolist()
-    assert (view.table[v.special | v.continues] == -1).all()
+    assert (view.table.numpy()[v.special | v.continues] == -1).all()
     ids = np.array(student.tokenizer(" ".join(texts), add_special_tokens=False)["input_ids"])
     longest = 0
     for n in (5, 30, 38):
