@@ -70,6 +70,7 @@ class EDA(Augmentation):
     in the student's input embedding before training, instead of WordNet's; only words of one token have them, and there
     is no list of stop words, so that all languages are treated alike. What would make the text longer than the student
     takes is not inserted. Special tokens are neither moved nor changed. Each text of a pair is changed on its own.
+    Until :meth:`learn` has seen weights, as in an inspection of the data, words have no synonyms.
     """
 
     replace: float = 0.1
@@ -126,8 +127,7 @@ class EDA(Augmentation):
             return np.concatenate(swapped(words, places, count, rng))
         if operation == "delete":
             return np.concatenate(deleted(words, places, rate, rng))
-        assert self.table is not None, "learn() comes before build"
-        table = self.table.numpy()
+        table = np.full((vocabulary.size, 1), -1) if self.table is None else self.table.numpy()
         known = np.array([i for i in places if len(words[i]) == 1 and table[words[i][0], 0] >= 0], dtype=np.int64)
         if operation == "replace":
             return np.concatenate(replaced(words, known, count, table, rng))

@@ -8,6 +8,7 @@ import torch
 
 from research.data.augment import TokenCutoff
 from research.data.batch import Example, Tokens, pad_rows
+from research.data.packing import pack_rows
 from research.errors import UserError
 from research.step import Clean
 
@@ -71,6 +72,12 @@ def test_pairs_keep_their_types(encoder: Any, vocabulary: Any) -> None:
     assert tokens.types is not None and row.cut is not None
     assert tokens.types.tolist() == [[0] * 8 + [1] * 5]
     assert tokens.mask.tolist() == [(~row.cut).tolist()]
+
+
+def test_packed_rows_are_refused(encoder: Any, vocabulary: Any, questions: list[np.ndarray]) -> None:
+    row = TokenCutoff(0.5).build(Example(questions[0]), encoder, vocabulary, np.random.default_rng(0))
+    with pytest.raises(UserError, match="TokenCutoff cannot hide tokens of packed rows"):
+        pack_rows([row, row])
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])

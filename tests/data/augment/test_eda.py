@@ -183,6 +183,12 @@ def test_learns_from_the_student_and_respects_its_length(tiny: Any, texts: list[
     assert view == EDA(replace=0.3, insert=0.9, swap=0.0, delete=0.0, neighbours=4), "what it learns is no setting"
 
 
+def test_without_weights_there_are_no_synonyms(questions: list[np.ndarray], vocabulary: Any) -> None:
+    rng = np.random.default_rng(0)
+    for view in (only(replace=0.5), only(insert=0.5)):
+        assert all(np.array_equal(view.change(ids, vocabulary, rng), ids) for ids in questions[:20])
+
+
 @pytest.mark.parametrize("name", ["gpt2", "t5"])
 def test_other_families(name: str, tiny: Any, texts: list[str], batch_of: Any) -> None:
     student, view = tiny(name), EDA()
