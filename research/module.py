@@ -87,6 +87,9 @@ class HybridModule(LightningModule):
         self.student.build()
         for _, objective in self._objectives():
             objective.build(self.student, self.streams)
+        if self.trainer.training:
+            for view in (view for views in self.views().values() for view in views):
+                view.learn(self.student, self.trainer.strategy.root_device)
         if self.teacher is not None:
             self.teacher.build(self.trainer.strategy.root_device)
             for task in {task for _, objective in self._objectives() for task in objective.probes()}:

@@ -28,6 +28,17 @@ class View(ABC):
     def build(self, example: Example, family: "Family", vocabulary: "Vocabulary", rng: np.random.Generator) -> Row:
         """Show one example; ``rng`` depends on the seed and the batch's position alone."""
 
+    def held_out(self) -> "View":
+        """The view that stands for it on validation and test data."""
+        return self
+
+    def learn(self, student: "Student", device: torch.device) -> None:
+        """Take from the student's first weights what :meth:`build` needs; called once, before the workers start."""
+
+    def finish(self, tokens: Tokens, student: "Student") -> Tokens:
+        """Change the built tokens by the student's weights of this step, on its device."""
+        return tokens
+
     def check(self, key: str, student: "Student", problem: str) -> None:
         """Refuse a student or a stream of a problem that the view has no meaning for; loads no weights.
 
@@ -89,6 +100,7 @@ class Step:
     ) -> None:
         self.batches = {name: batch for name, batch in batches.items() if batch is not None}
         self.student, self.teacher, self.views = student, teacher, views
+        self._tokens: dict[tuple[str, View], Tokens] = {}
         self._student: dict[tuple[str, View], Encoded] = {}
         self._teacher: dict[tuple[str, View], Encoded] = {}
 
@@ -100,11 +112,17 @@ class Step:
         assert labels is not None
         return labels
 
+    def tokens(self, stream: str, view: View) -> Tokens:
+        """What one view shows, the same to student and teacher."""
+        if (stream, view) not in self._tokens:
+            self._tokens[stream, view] = view.finish(self.batches[stream].views[view], self.student)
+        return self._tokens[stream, view]
+
     def encoded(self, stream: str, view: View) -> Encoded:
         """The student's hidden states of one view."""
         if (stream, view) not in self._student:
-            tokens = self.batches[stream].views
-            same_kind = [v for v in self.views[stream] if kind(tokens[v]) == kind(tokens[view])]
+            tokens = {v: self.tokens(stream, v) for v in self.views[stream]}
+            same_kind = [v for v in tokens if kind(tokens[v]) == kind(tokens[view])]
             for each, encoded in zip(same_kind, together(self.student, [tokens[v] for v in same_kind]), strict=True):
                 self._student[stream, each] = encoded
         return self._student[stream, view]
@@ -113,7 +131,7 @@ class Step:
         """The teacher's hidden states of one view, without a gradient."""
         assert self.teacher is not None
         if (stream, view) not in self._teacher:
-            self._teacher[stream, view] = self.teacher(self.batches[stream].views[view])
+            self._teacher[stream, view] = self.teacher(self.tokens(stream, view))
         return self._teacher[stream, view]
 
 

@@ -37,6 +37,7 @@ class Row:
     second: int = 0  # where the second text of a pair begins; 0 where there is none
     segments: np.ndarray | None = None  # of a packed row, as in Tokens
     decoder_segments: np.ndarray | None = None
+    cut: np.ndarray | None = None  # (L,) bool: tokens that nothing attends to
 
 
 @dataclass
@@ -116,4 +117,6 @@ def pad_rows(rows: Sequence[Row], pad_id: int, types: bool) -> Tokens:
         tokens.segments = pad([row.segments for row in rows if row.segments is not None], 0)
     if rows[0].decoder_segments is not None:
         tokens.decoder_segments = pad([row.decoder_segments for row in rows if row.decoder_segments is not None], 0)
+    if rows[0].cut is not None:
+        tokens.mask &= pad([row.cut for row in rows if row.cut is not None], 0) == 0
     return tokens

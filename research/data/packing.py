@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from research.data.batch import Example, Row
 from research.data.tokenised import Column
+from research.errors import UserError
 
 
 def best_fit(lengths: np.ndarray, room: int) -> np.ndarray:
@@ -74,7 +75,13 @@ class BestFit:
 
 
 def pack_rows(rows: Sequence[Row]) -> Row:
-    """Lay examples without a second text one after the other."""
+    """Lay examples without a second text one after the other.
+
+    Raises:
+        UserError: for rows that hide tokens from attention.
+    """
+    if rows[0].cut is not None:
+        raise UserError("TokenCutoff cannot hide tokens of packed rows; take another view, or do without packing")
 
     def joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
         return np.concatenate([part for part in parts if part is not None]) if parts[0] is not None else None

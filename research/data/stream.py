@@ -107,6 +107,7 @@ class Stream(Dataset[Batch | None]):
         return Batch(views, None if self.labels is None else self.labels[index], torch.from_numpy(index))
 
     def _row(self, view: View, examples: Sequence[Example], rng: np.random.Generator) -> Row:
+        view = view if self.shuffle else view.held_out()
         shown = [view.build(example, self.family, self.vocabulary, rng) for example in examples]
         return shown[0] if self.packing is None else pack_rows(shown)
 

@@ -13,6 +13,7 @@ import xxhash
 
 from research.data.cache import cached_table, key
 from research.data.sources import Source
+from research.data.sources.source import identity
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _batches(source: Source, tokenizer: "PreTrainedTokenizerBase") -> Iterator[p
                 pa.array(ids("target"), IDS),
                 pa.array([None if r.get("label") is None else json.dumps(r["label"]) for r in chunk], pa.string()),
                 pa.array([r["where"] for r in chunk], pa.string()),
-                pa.array([text_hash(r["text"] + "\n" + (r.get("text_pair") or "")) for r in chunk], pa.uint64()),
+                pa.array([text_hash(identity(r)) for r in chunk], pa.uint64()),
             ],
             schema=SCHEMA,
         )

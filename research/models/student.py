@@ -189,7 +189,8 @@ class Student(nn.Module):
         if self.pooling == "first":
             return states[:, 0]
         if self.pooling == "last":
-            return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
+            last = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)
+            return states[torch.arange(len(states), device=states.device), last]
         weights = mask.to(states.dtype).unsqueeze(-1)
         return (states * weights).sum(1) / weights.sum(1)
 

@@ -7,6 +7,7 @@ from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
 from research.objectives.generation import Generation
 from research.objectives.masked_lm import MaskedLM
+from research.objectives.mixup import Mixup
 from research.objectives.regression import Regression
 from research.objectives.span_corruption import SpanCorruption
 
@@ -17,6 +18,7 @@ __all__ = [
     "Distillation",
     "Generation",
     "MaskedLM",
+    "Mixup",
     "Objective",
     "Regression",
     "SpanCorruption",

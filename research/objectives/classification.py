@@ -16,7 +16,7 @@ from torchmetrics.classification import (
 
 from research.errors import UserError
 from research.objectives.base import Objective
-from research.step import Clean, Step
+from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
     from research.data.stream import StreamInfo
@@ -44,19 +44,28 @@ class Classification(Objective):
         stream: a task with problem ``classify`` or ``multilabel``.
         class_weights: weight above 0 of each class by its label, 1 where not named.
         label_smoothing: in [0, 1).
+        view: what it reads in training, such as an augmentation; the default is the text as it is.
     """
 
     problems = ("classify", "multilabel")
 
     def __init__(
-        self, stream: str, class_weights: dict[str, float] | None = None, label_smoothing: float = 0.0
+        self,
+        stream: str,
+        class_weights: dict[str, float] | None = None,
+        label_smoothing: float = 0.0,
+        view: View | None = None,
     ) -> None:
         super().__init__(stream)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1)")
         self.named_weights, self.label_smoothing = class_weights, label_smoothing
+        self.view = view or Clean()
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
+
+    def views(self) -> tuple[View, ...]:
+        return (self.view,)
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         info = streams[self.stream]
@@ -74,12 +83,12 @@ class Classification(Objective):
         )
 
     def forward(self, step: Step) -> Tensor:
-        return self._loss(self._logits(step), step)
+        return self.loss(self._logits(step), step.labels(self.stream))
 
     def measure(self, step: Step) -> None:
         logits = self._logits(step)
         labels = step.labels(self.stream)
-        self.mean.update(self._loss(logits, step), weight=len(labels))
+        self.mean.update(self.loss(logits, labels), weight=len(labels))
         scores = logits.float() if labels.dim() == 1 else logits.float().sigmoid()
         self.metrics.update(scores, labels if labels.dim() == 1 else labels.long())
 
@@ -90,7 +99,8 @@ class Classification(Objective):
         return {name: float(value) for name, value in figures.items()}
 
     def _logits(self, step: Step) -> Tensor:
-        return step.student.class_logits(step.encoded(self.stream, Clean()), self.stream)
+        return step.student.class_logits(step.encoded(self.stream, self.view), self.stream)
 
-    def _loss(self, logits: Tensor, step: Step) -> Tensor:
-        return classification_loss(logits, step.labels(self.stream), self.class_weights, self.label_smoothing)
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """:func:`classification_loss` with the settings of the objective."""
+        return classification_loss(logits, labels, self.class_weights, self.label_smoothing)

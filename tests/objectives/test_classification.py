@@ -8,12 +8,13 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from torch import Tensor
 
+from research.data.augment import TokenCutoff
 from research.data.masking import Masked
 from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.objectives import Classification
 from research.objectives.classification import classification_loss
-from research.step import Clean
+from research.step import Clean, Step
 
 WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0])
 LABELS = np.array([0, 1, 2, 3, 1, 1, 0])
@@ -150,3 +151,20 @@ def test_refusals(tiny: Any) -> None:
     with pytest.raises(UserError, match=r"model.objectives.x: .* data.streams.r is regress"):
         Classification("r").check("x", student.family, info, None)
     assert Masked() not in Classification("s").views()
+
+
+def test_reads_the_view_that_it_is_given(
+    tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any
+) -> None:
+    """As one who encodes that view on its own would; the default is the clean text."""
+    student, view = tiny("bert"), TokenCutoff(0.4)
+    objective = Classification("s", view=view)
+    head = classify(objective, student, 3)
+    labels = [0, 1, 2, 1, 0, 2, 2, 1]
+    batch = batch_of(student, texts, [Clean(), view], labels)
+    logits = head(student.embedding(student(batch.views[view])))
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+    step = Step({"s": batch}, student, None, {"s": [Clean(), view]})
+    torch.testing.assert_close(objective(step), expected, rtol=0, atol=1e-6)
+    assert Classification("s").views() == (Clean(),) and objective.views() == (view,)
+    assert (Classification("s")(step) - expected).abs() > 1e-4

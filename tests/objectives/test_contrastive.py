@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from research.data.augment import TokenCutoff
 from research.errors import UserError
 from research.objectives import Contrastive
 from research.objectives.contrastive import info_nce
+from research.step import Clean
 
 
 @pytest.fixture
@@ -66,3 +68,21 @@ def test_one_text_has_no_negatives(tiny: Any, batch_of: Any, step_of: Any) -> No
 def test_impossible_temperature(temperature: float) -> None:
     with pytest.raises(UserError, match=r"temperature is .*; it must be above 0"):
         Contrastive("s", temperature)
+
+
+def test_an_augmented_view_as_the_other(tiny: Any, texts: list[str], batch_of: Any, step_of: Any) -> None:
+    student, view = tiny("bert"), TokenCutoff(0.3)
+    objective = Contrastive("s", temperature=0.5, other_view=view)
+    assert objective.views() == (Clean(), view)
+    batch = batch_of(student, texts, objective.views())
+    first, second = (student.embedding(student(batch.views[v])) for v in (Clean(), view))
+    loss = objective(step_of(objective, student, batch))
+    torch.testing.assert_close(loss, info_nce(first, second, 0.5), rtol=0, atol=1e-6)
+
+
+def test_two_draws_of_one_augmentation(tiny: Any, texts: list[str], batch_of: Any) -> None:
+    views = Contrastive("s", view=TokenCutoff(0.3), other_view=TokenCutoff(0.3, draw=1)).views()
+    batch = batch_of(tiny("bert"), texts, views)
+    assert not torch.equal(batch.views[views[0]].mask, batch.views[views[1]].mask)
+    with pytest.raises(UserError, match=r"other_view equals view, .*: set its dropout_pass or its draw"):
+        Contrastive("s", view=TokenCutoff(0.3), other_view=TokenCutoff(0.3))

@@ -10,6 +10,7 @@ class Record(TypedDict):
 
     `text`, `text_pair` (the second sentence of a pair) and `target` (the text to generate) are strings.
     `label` is a string, a float, or a list of strings where one example bears several.
+    `origin` is the :func:`identity` of the record that this one was made from; the two are held out together.
     `where` says where the example stands, `file:line`, for messages to people.
     `meta` is what else the source knows, such as a title, an address or a date; training does not read it.
     """
@@ -18,8 +19,14 @@ class Record(TypedDict):
     text_pair: NotRequired[str]
     label: NotRequired[str | float | list[str]]
     target: NotRequired[str]
+    origin: NotRequired[str]
     where: str
     meta: NotRequired[dict[str, str | int | float | None]]
+
+
+def identity(record: Record) -> str:
+    """What decides the split that a record falls into: its text and pair, or its origin's."""
+    return record.get("origin") or record["text"] + "\n" + (record.get("text_pair") or "")
 
 
 class Source(ABC):

@@ -1,0 +1,84 @@
+"""A sequence-to-sequence model as a function from texts to texts."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from research.data.cache import key
+from research.errors import UserError
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A sequence-to-sequence checkpoint of Transformers.
+
+    Args:
+        model: a hub name, a local folder or ``package:NAME``.
+        revision: branch, tag or commit of a hub name.
+        prefix: what the model wants before each text, such as T5's "translate English to German: ".
+    """
+
+    model: str
+    revision: str | None = None
+    prefix: str = ""
+
+    def fingerprint(self) -> str:
+        """Digest of a folder's files, or of a hub's name and revision, and of the prefix."""
+        from research.models.backbone import resolve
+
+        digest, folder = xxhash.xxh3_128(), Path(resolve(self.model))
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            with path.open("rb") as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+        return key(digest.hexdigest(), asdict(self))
+
+    def load(self) -> "Loaded":
+        """The model, on a GPU if there is one.
+
+        Raises:
+            UserError: for what is no sequence-to-sequence checkpoint.
+        """
+        import torch
+        from transformers import AutoModelForSeq2SeqLM
+
+        from research.models.backbone import load_tokenizer, resolve
+
+        try:
+            tokenizer = load_tokenizer(self.model, self.revision)
+            model = AutoModelForSeq2SeqLM.from_pretrained(resolve(self.model), revision=self.revision)
+        except (OSError, ValueError, ImportError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise UserError(f"translator {self.model}: cannot be loaded for sequence-to-sequence ({first})") from None
+        return Loaded(model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, self.prefix)
+
+
+@dataclass
+class Loaded:
+    """A translator in memory."""
+
+    model: Any
+    tokenizer: Any
+    prefix: str
+
+    def __call__(self, texts: Sequence[str | None], beams: int, max_length: int) -> list[str | None]:
+        """Translations in the order of the texts; none of a text that is none, too long, or that comes to no end."""
+        import torch
+
+        given = {i: self.prefix + text for i, text in enumerate(texts) if text is not None}
+        fitting = {i: text for i, text in given.items() if len(self.tokenizer(text)["input_ids"]) <= max_length}
+        out: list[str | None] = [None] * len(texts)
+        if not fitting:
+            return out
+        batch = self.tokenizer(list(fitting.values()), padding=True, return_token_type_ids=False, return_tensors="pt")
+        with torch.inference_mode():
+            made = self.model.generate(
+                **batch.to(self.model.device), num_beams=beams, do_sample=False, max_new_tokens=max_length
+            )
+        for i, row in zip(fitting, made, strict=True):
+            if self.tokenizer.eos_token_id in row[1:]:
+                out[i] = self.tokenizer.decode(row, skip_special_tokens=True).strip() or None
+        return out
