@@ -48,7 +48,7 @@ def _in_processes(work: Callable[[int, Report], None], count: int, workers: int,
             running = {pool.submit(_one, number) for number in range(count)}
             while running:
                 finished, running = wait(running, timeout=0.2, return_when="FIRST_EXCEPTION")
-                now = list(done)
+                now = done[:]
                 report(now[0] - before[0], now[1] - before[1])
                 before = now
                 for future in finished:
@@ -89,7 +89,7 @@ def _one(number: int) -> None:
 @contextmanager
 def told(delay: float = 2.0) -> Iterator[Report]:
     """A bar on a terminal; a line now and then elsewhere; nothing for what takes seconds."""
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
     records = size = 0
     last = time.monotonic()
