@@ -1,5 +1,6 @@
 """Batches of texts that are read and tokenised when they are asked for."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -162,11 +163,11 @@ class TextStream(Stream):
 
     def __getstate__(self) -> dict:
         """A worker reads for itself, from the beginning."""
-        return {**super().__getstate__(), "_batches": None, "_next": ENDLESS, "_recent": OrderedDict()}
+        return {**super().__getstate__(), "_batches": None, "_process": 0, "_recent": OrderedDict()}
 
     def _begin(self, which: int, position: int) -> None:
         """Stand before the first batch of a pass."""
-        self._which, self._first, self._next = which, position, position
+        self._which, self._first, self._next, self._process = which, position, position, os.getpid()
         self._batches: Iterator[list[Piece]] | None = self.texts.batches(which)
 
     def _at(self, position: int) -> list[Piece]:
@@ -188,10 +189,11 @@ class TextStream(Stream):
 
     def _approach(self, position: int) -> None:
         """Go to the beginning of the pass of a position, if that is behind, or known to be passes ahead."""
+        behind = position < self._next or self._process != os.getpid()  # a forked worker has no files of its own yet
         if self._length is None:
-            if position < self._next:
+            if behind:
                 self._begin(0, 0)
-        elif position // self._length != self._which or position < self._next:
+        elif behind or position // self._length != self._which:
             self._begin(position // self._length, position // self._length * self._length)
 
 
