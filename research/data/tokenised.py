@@ -23,7 +23,8 @@ from research.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ROWS, CHARACTERS = 10_000, 2_000_000  # tokenised at once, at most
+ROWS, CHARACTERS = 10_000, 2_000_000  # of a batch, at most
+SLICE = 500  # texts given to the library at once: more of them leave the processor's caches
 GROUP_BYTES = 32_000_000  # of the data as they are stored; less is not worth a process
 FORMAT = 2  # raise it when the table's meaning changes
 
@@ -81,7 +82,7 @@ def groups(source: Source) -> list[list[Source]]:
 
 
 def chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Records to tokenise at once: ``ROWS`` of them, or fewer that come to ``CHARACTERS``."""
+    """Records of a batch: ``ROWS`` of them, or fewer that come to ``CHARACTERS``."""
     chunk, size = list[Record](), 0
     for record in records:
         chunk.append(record)
@@ -126,7 +127,8 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[l
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    return [encoding.ids for encoding in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+    slices = (list(texts[i : i + SLICE]) for i in range(0, len(texts), SLICE))
+    return [e.ids for few in slices for e in backend.encode_batch_fast(few, add_special_tokens=False)]
 
 
 def share(hashes: np.ndarray, seed: int) -> np.ndarray:
