@@ -18,7 +18,7 @@ from run import ROOT, commit, machine, made_by, spread, write
 from research.terminal import quieten
 from research.training_cli import TrainingCLI
 
-WARM_UP, STEPS, BATCHES = 2, 10, 200
+WARM_UP, STEPS, BATCHES = 1, 5, 100
 
 
 class InTurn(Callback):
@@ -60,8 +60,9 @@ class WatchedCLI(TrainingCLI):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the model's arithmetic")
     args = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(args.threads)
     quieten()
     WatchedCLI.watch = watch = InTurn()
     with tempfile.TemporaryDirectory() as work:
@@ -77,7 +78,7 @@ def main() -> None:
         }
         WatchedCLI(["fit", *(str(part) for key, value in settings.items() for part in (f"--{key}", value))])
     results: dict[str, Any] = {
-        "command": f"python experiments/speed/loader.py --repeats {args.repeats}",
+        "command": f"python experiments/speed/loader.py --repeats {args.repeats} --threads {args.threads}",
         "commit": commit(),
         "machine": machine(),
         "config": "configs/quickstart.yaml",

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from research.data.cache import key
-from research.data.corpus import DEFAULT_WINDOW, CorpusDataModule
+from research.data.corpus import CorpusDataModule
 from research.data.sources import Source
 from research.data.sources.source import Record
 from research.data.stream import Stream
@@ -66,11 +66,11 @@ class StreamedCorpusDataModule(CorpusDataModule):
         if split != "train":
             return super().stream(split)
         student, seed = self.to.student, self.to.seed
-        room = (self.limit or DEFAULT_WINDOW) - student.family.overhead(pair=False)
+        room = self.room - student.family.overhead(pair=False)
         shares = sum(part for part in (self.validation, self.test) if not isinstance(part, Source))
         kept = Kept(shares, self.split_seed, self.forbidden)
         order = [seed, zlib.crc32(self.to.name.encode())]
-        texts = Texts(self.source, kept, DEFAULT_WINDOW, self.buffer, self.batch_size, order)
+        texts = Texts(self.source, kept, self.room, self.buffer, self.batch_size, order)
         sample = texts.sample(SAMPLE)
         if not sample:
             raise UserError(f"{self.key('source')}: no training text is left beside what is held out")
