@@ -75,6 +75,30 @@ def one(side: str, args: argparse.Namespace, work: Path) -> dict[str, float]:
     }
 
 
+def commit() -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def made_by(results: dict[str, Any]) -> list[str]:
+    """The lines over a table that say where its figures come from."""
+    about = results["machine"]
+    return [
+        f"CPU: {about['cpu']}, {about['cores']} cores, {about['instructions']}; "
+        f"matrix peak {about['matrix peak (GFLOP/s)']} GFLOP/s; torch {about['torch']}.",
+        "",
+        f"Made by `{results['command']}` at commit {results['commit']}.",
+        "",
+    ]
+
+
+def write(name: str, results: dict[str, Any], lines: list[str]) -> None:
+    (HERE / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / f"{name}.md").write_text("\n".join(lines) + "\n")
+    print("\n" + "\n".join(lines))
+
+
 def spread(values: list[float]) -> str:
     return f"{median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
@@ -111,11 +135,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.precision == "bfloat16" and not native_bfloat16():
         sys.exit("this processor only emulates bfloat16, tens of times slower; nothing was measured")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     results: dict[str, Any] = {
         "command": f"python experiments/speed/run.py --steps {args.steps} --repeats {args.repeats}"
         f" --warm-up {args.warm_up} --precision {args.precision}",
-        "commit": commit.strip(),
+        "commit": commit(),
         "precision": args.precision,
         "repeats": args.repeats,
         "machine": machine(),

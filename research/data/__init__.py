@@ -8,9 +8,18 @@ if TYPE_CHECKING:
     from research.data.curriculum import Curriculum
     from research.data.mixture import MixtureDataModule
     from research.data.sampling import Joint, Sampled
+    from research.data.streaming import StreamedCorpusDataModule
     from research.data.task import TaskDataModule
 
-__all__ = ["CorpusDataModule", "Curriculum", "Joint", "MixtureDataModule", "Sampled", "TaskDataModule"]
+__all__ = [
+    "CorpusDataModule",
+    "Curriculum",
+    "Joint",
+    "MixtureDataModule",
+    "Sampled",
+    "StreamedCorpusDataModule",
+    "TaskDataModule",
+]
 
 MODULES = {
     "CorpusDataModule": "corpus",
@@ -18,6 +27,7 @@ MODULES = {
     "Joint": "sampling",
     "MixtureDataModule": "mixture",
     "Sampled": "sampling",
+    "StreamedCorpusDataModule": "streaming",
     "TaskDataModule": "task",
 }
 

@@ -6,14 +6,14 @@ import hashlib
 import json
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from research.data.shards import Part, explained, read_shard, shard_names, write_shards
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOCK, BUILDING = ".lock", ".building"
+LOCK, MANIFEST = ".lock", "manifest.json"
 
 
 def default_folder() -> Path:
@@ -38,93 +38,61 @@ def key(*parts: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def cached_table(path: Path, build: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema) -> pa.Table:
-    """The table at `path`, memory-mapped; where there is none, `build` makes its batches first.
+def cached_table(folder: Path, parts: Callable[[], Sequence[Part]], schema: pa.Schema) -> pa.Table:
+    """The rows of all parts in their order, memory-mapped from the shards in `folder`.
 
-    Of processes that start together one builds and the rest wait for it. The file appears under its name only
-    when it is whole and on the disk; a stopped build leaves nothing, a killed one a `.building` file that the
-    next build in the folder removes. A file that Arrow cannot read, or of another schema, is built anew.
+    Where there are none, or not all, they are made first: by as many processes as there are parts and cores, in the
+    same order and shards for any number of them. Of runs that start together one builds and the rest wait for it. The
+    manifest is written last, and the folder counts for nothing without it. A build that is stopped or killed leaves
+    its finished shards, and the next one goes on behind them; a shard that is gone, torn or of another schema is made
+    again, and so are those of its part that follow it.
 
-    Raises `UserError` where the folder cannot be written, or is full. What `build` raises passes through.
+    Raises `UserError` where the folder cannot be written, or is full. What a part raises passes through.
     """
-    table = _read(path, schema)
+    table = _read(folder, schema)
     if table is not None:
         return table
     with ExitStack() as held:
-        with _explained(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(_beside(path, LOCK)))
-        table = _read(path, schema)  # another process may have built it while this one waited
+        with explained(folder.parent):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder.with_name(folder.name + LOCK)))
+        table = _read(folder, schema)  # another process may have built it while this one waited
         if table is None:
-            _remove_leftovers(path)
-            _write(path, build, schema)
-            table = _read(path, schema)
+            _build(folder, parts(), schema)
+            table = _read(folder, schema)
     if table is None:
-        raise UserError(f"{path}: unreadable just after it was written; is the disk sound?")
+        raise UserError(f"{folder}: unreadable just after it was written; is the disk sound?")
     return table
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table | None:
+def _read(folder: Path, schema: pa.Schema) -> pa.Table | None:
     import pyarrow as pa
 
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        names = list(json.loads((folder / MANIFEST).read_text())["shards"])
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise UserError(f"{path}: cannot be read ({error}); set data.cache to a folder of yours") from error
-    except (pa.ArrowException, OSError) as error:
-        log.warning("%s is not a whole Arrow file (%s): building it anew", path, error)
+        raise UserError(f"{folder}: cannot be read ({error}); set data.cache to a folder of yours") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s is no manifest of a cache (%s): going through its shards", folder / MANIFEST, error)
         return None
-    if table.schema != schema:
-        log.warning("%s has other columns than are asked for: building it anew", path)
-        return None
-    return table
+    shards = [read_shard(folder / name, schema) for name in names]
+    whole = [shard for shard in shards if shard is not None]
+    return pa.concat_tables(whole) if len(whole) == len(shards) else None
 
 
-def _write(path: Path, build: Callable[[], Iterator[pa.RecordBatch]], schema: pa.Schema) -> None:
-    import pyarrow as pa
-
-    building = _beside(path, BUILDING)
+def _build(folder: Path, parts: Sequence[Part], schema: pa.Schema) -> None:
     try:
-        with _explained(path.parent):
-            sink = pa.OSFile(str(building), "wb")
-            writer = pa.ipc.new_file(sink, schema)
-        for batch in build():
-            with _explained(path.parent):
-                writer.write_batch(batch)
-        with _explained(path.parent):
-            writer.close()
-            sink.close()
-            with building.open("rb") as written:
-                os.fsync(written.fileno())
-            os.replace(building, path)
+        with explained(folder.parent):
+            folder.mkdir(exist_ok=True)
+            (folder / MANIFEST).unlink(missing_ok=True)
+        write_shards(folder, parts, schema)
+        with explained(folder.parent):
+            work = folder / f"{MANIFEST}.new"
+            work.write_text(json.dumps({"shards": shard_names(folder)}))
+            os.replace(work, folder / MANIFEST)
     except BaseException:
-        building.unlink(missing_ok=True)
+        with suppress(OSError):  # something is finished, and the next build will go on from there
+            folder.rmdir()
         raise
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed builds left in the folder of `path`: unfinished files that no process has locked."""
-    for building in path.parent.glob("*" + BUILDING):
-        with suppress(OSError, Timeout):  # in use, or gone already
-            if building != _beside(path, BUILDING):  # that one is ours, and about to be written over
-                with FileLock(building.with_suffix(LOCK), timeout=0):
-                    building.unlink()
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """An error of the disk, as one that names the folder, its free space and the key that moves it."""
-    try:
-        yield
-    except OSError as error:
-        existing = next(place for place in [folder, *folder.absolute().parents] if place.exists())
-        free = f"{shutil.disk_usage(existing).free / 1e6:,.1f} MB free"
-        reason = error.strerror or error
-        told = f"cannot write the cache in {folder} ({free}): {reason}"
-        raise UserError(f"{told}; set data.cache to a folder with room") from error

@@ -18,6 +18,7 @@ from research.data.vocabulary import Vocabulary
 from research.models.families import Family
 from research.step import View
 
+MIXED = 4  # buckets of a pass, at least, as long as they hold a batch each
 BUCKET = 100  # batches sorted by length together: long enough to save padding, short enough to stay random
 
 
@@ -120,7 +121,9 @@ class Stream(Dataset[Batch | None]):
             return [rows[i : i + size] for i in range(0, len(rows), size)]
         lengths = self.examples.lengths
         order = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
-        bucket = size * self.bucket if self.shuffle else len(lengths)
+        # A short stream would be sorted whole, and each of its passes would bring the same batches.
+        few = max(1, min(self.bucket, len(self) // MIXED))
+        bucket = size * few if self.shuffle else len(lengths)
         batches: list[list[np.ndarray]] = []
         for i in range(0, len(lengths), bucket):
             alike = order[i : i + bucket]

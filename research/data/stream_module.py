@@ -145,7 +145,7 @@ class StreamDataModule(LightningDataModule):
             if leaked.any():
                 log.info("%s: %d %s texts are held out elsewhere and left out", self.to.name, leaked.sum(), split)
                 self.rows[split] = table, rows[~leaked]
-        if len(self.rows["train"][1]) == 0:
+        if "train" in self.rows and len(self.rows["train"][1]) == 0:
             raise UserError(f"{self.key('source')}: no training text is left beside what is held out")
 
     def settle(self) -> None:
@@ -185,6 +185,10 @@ class StreamDataModule(LightningDataModule):
             return stream
         difficulty = self.curriculum.difficulty(stream.examples.lengths, lambda index: self.where("train", index))
         return Lessons(stream, self.curriculum, difficulty)
+
+    def amount(self) -> str:
+        """How much there is to train on, in words."""
+        return f"{len(self.rows['train'][1])} texts"
 
     def fingerprint(self) -> dict[str, str]:
         """Digests of what the stream was made from, for the run's record."""

@@ -3,9 +3,13 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+import multiprocessing
+import os
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +17,18 @@ import xxhash
 
 from research.data.cache import cached_table, key
 from research.data.sources import Source
-from research.data.sources.source import identity
+from research.data.sources.source import Record, identity
 from research.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ROWS = 1000  # records tokenised at once
-FORMAT = 1  # raise it when the table's meaning changes
+ROWS, CHARACTERS = 10_000, 2_000_000  # of a batch, at most
+SLICE = 500  # texts given to the library at once: more of them leave the processor's caches
+GROUP_BYTES = 32_000_000  # of the data as they are stored; less is not worth a process
+FORMAT = 2  # raise it when the table's meaning changes
 
+FIELDS = ("text", "text_pair", "target")
 IDS = pa.list_(pa.int32())
 SCHEMA = pa.schema(
     [
@@ -38,9 +45,14 @@ SCHEMA = pa.schema(
 def tokenizer_fingerprint(tokenizer: "PreTrainedTokenizerBase") -> str:
     """A digest of everything that decides how text becomes ids."""
     backend = tokenizer.backend_tokenizer
-    backend.no_truncation()  # published ones may come with both; our calls turn them off, before or after this
+    backend.no_truncation()  # published ones may come with both; :func:`encode` turns them off
     backend.no_padding()
     return hashlib.sha256(backend.to_str().encode()).hexdigest()
+
+
+def record_hash(record: Record) -> int:
+    """The :func:`text_hash` of a record's text or pair."""
+    return text_hash(identity(record))
 
 
 def text_hash(text: str) -> int:
@@ -54,37 +66,69 @@ def tokenised(source: Source, tokenizer: "PreTrainedTokenizerBase", folder: Path
     Raises:
         UserError: if the source has no records, or cannot be read.
     """
-    path = folder / f"{key('tokens', FORMAT, source.fingerprint(), tokenizer_fingerprint(tokenizer))}.arrow"
-    table = cached_table(path, lambda: _batches(source, tokenizer), SCHEMA)
+    known = key("tokens", FORMAT, GROUP_BYTES, source.fingerprint(), tokenizer_fingerprint(tokenizer))
+    table = cached_table(folder / known, lambda: [Group(part, tokenizer) for part in groups(source)], SCHEMA)
     if len(table) == 0:
         raise UserError(f"{type(source).__name__}: the source holds no text")
     return table
 
 
-def _batches(source: Source, tokenizer: "PreTrainedTokenizerBase") -> Iterator[pa.RecordBatch]:
-    records = iter(source)
-    while chunk := list(itertools.islice(records, ROWS)):
+def groups(source: Source) -> list[list[Source]]:
+    """The parts of a source in their order, neighbours together until they are worth a process."""
+    parts = source.parts()
+    sizes = [part.size() for part in parts] if len(parts) > 1 else [0]
+    group = np.cumsum([0, *sizes[:-1]]) // GROUP_BYTES
+    return [[part for _, part in g] for _, g in itertools.groupby(zip(group, parts, strict=True), lambda pair: pair[0])]
 
-        def ids(field: str, chunk: list = chunk) -> list:
-            have = [i for i, r in enumerate(chunk) if r.get(field) is not None]
-            out: list = [None] * len(chunk)
-            if have:
-                encoded = tokenizer([chunk[i][field] for i in have], add_special_tokens=False, verbose=False)
-                for i, row in zip(have, encoded["input_ids"], strict=True):
-                    out[i] = row
-            return out
 
-        yield pa.record_batch(
-            [
-                pa.array(ids("text"), IDS),
-                pa.array(ids("text_pair"), IDS),
-                pa.array(ids("target"), IDS),
-                pa.array([None if r.get("label") is None else json.dumps(r["label"]) for r in chunk], pa.string()),
-                pa.array([r["where"] for r in chunk], pa.string()),
-                pa.array([text_hash(identity(r)) for r in chunk], pa.uint64()),
-            ],
-            schema=SCHEMA,
-        )
+def chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Records of a batch: ``ROWS`` of them, or fewer that come to ``CHARACTERS``."""
+    chunk, size = list[Record](), 0
+    for record in records:
+        chunk.append(record)
+        size += len(record["text"])
+        if len(chunk) == ROWS or size >= CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+@dataclass
+class Group:
+    """Tokenises the records of some sources, from a row on."""
+
+    sources: Sequence[Source]
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def __call__(self, row: int) -> Iterator[pa.RecordBatch]:
+        records = itertools.islice(itertools.chain.from_iterable(self.sources), row, None)
+        for chunk in chunks(records):
+            yield self._batch(chunk)
+
+    def _batch(self, chunk: Sequence[Record]) -> pa.RecordBatch:
+        columns = [
+            *(pa.array(self._ids([record.get(field) for record in chunk]), IDS) for field in FIELDS),
+            pa.array([None if r.get("label") is None else json.dumps(r["label"]) for r in chunk], pa.string()),
+            pa.array([r["where"] for r in chunk], pa.string()),
+            pa.array([record_hash(r) for r in chunk], pa.uint64()),
+        ]
+        return pa.record_batch(columns, schema=SCHEMA)
+
+    def _ids(self, texts: Sequence[Any]) -> list[list[int] | None]:
+        rows = iter(encode(self.tokenizer, [text for text in texts if text is not None]))
+        return [None if text is None else next(rows) for text in texts]
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """The ids of whole texts without special tokens: ``tokenizer(texts, add_special_tokens=False)``, but faster."""
+    if multiprocessing.parent_process() is not None:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a forked process has none of the library's threads
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    slices = (list(texts[i : i + SLICE]) for i in range(0, len(texts), SLICE))
+    return [e.ids for few in slices for e in backend.encode_batch_fast(few, add_special_tokens=False)]
 
 
 def share(hashes: np.ndarray, seed: int) -> np.ndarray:
@@ -98,17 +142,21 @@ def share(hashes: np.ndarray, seed: int) -> np.ndarray:
 
 
 class Column:
-    """A column of token lists as one flat array and offsets, without a copy of a single-chunk table."""
+    """A column of token lists by row, read where it lies: the tokens of a memory-mapped table take no memory.
+
+    ``lengths`` (n,) int64 counts the tokens of each row, 0 where it has none.
+    """
 
     def __init__(self, table: pa.Table, name: str) -> None:
-        chunks = [c for c in table[name].chunks if len(c)]
-        flats = [c.flatten().to_numpy(zero_copy_only=False) for c in chunks]
-        lengths = [np.diff(c.offsets.to_numpy()) * c.is_valid().to_numpy(zero_copy_only=False) for c in chunks]
-        self.flat = flats[0] if len(flats) == 1 else np.concatenate([*flats, np.zeros(0, np.int32)])
+        chunks = [chunk for chunk in table[name].chunks if len(chunk)]
+        self.values = [chunk.values.to_numpy() for chunk in chunks]
+        self.offsets = [chunk.offsets.to_numpy() for chunk in chunks]
+        self.begins = list(itertools.accumulate((len(chunk) for chunk in chunks), initial=0))  # rows before each chunk
+        lengths = [np.diff(offsets) for offsets in self.offsets]
         self.lengths = np.concatenate([*lengths, np.zeros(0, np.int64)]).astype(np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
         self.present = table[name].null_count < len(table)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        start = self.starts[row]
-        return self.flat[start : start + self.lengths[row]]
+        chunk = bisect_right(self.begins, row) - 1
+        at, offsets = row - self.begins[chunk], self.offsets[chunk]
+        return self.values[chunk][offsets[at] : offsets[at + 1]]

@@ -127,9 +127,16 @@ def test_hole(student: Student) -> None:
     assert [batch is None for batch in loader] == [True, False]
 
 
-def test_buckets_pad_less_on_real_text(slices: Path, student: Student, connect: Any) -> None:
+def test_a_short_stream_mixes_its_batches_anew_in_each_pass(student: Student) -> None:
+    """One bucket of all its examples would sort them into the same batches."""
+    part = stream(student, n=40)
+    passes = [{tuple(sorted(seen(part, [which * len(part) + p]))) for p in range(len(part))} for which in range(2)]
+    assert not passes[0] & passes[1]
+
+
+def test_buckets_pad_less_on_real_text(shared: Path, student: Student, connect: Any) -> None:
     """Against batches of the same examples in an order without buckets."""
-    source = TextFiles(str(slices / "wikitext.txt"), unit="line")
+    source = TextFiles(str(shared / "wikitext2" / "test.txt"), unit="line")
     part = connect(CorpusDataModule(source, validation=0.0, batch_size=8), student).stream("train")
 
     def padding(batches: Sequence[Sequence[int]]) -> float:

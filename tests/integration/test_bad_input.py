@@ -111,7 +111,9 @@ def refuse(project: Path, cache_home: Path, capsys: pytest.CaptureFixture[str]) 
 def whole(cache: Path) -> None:
     """All in the cache is there in full: tables, the locks beside them, and folders of tokenizers."""
     folder = cache / "hybrid-fine-tuning"
-    assert all(file.name.endswith((".arrow", ".lock")) for file in folder.glob("tokens/*"))
+    shards = [path for path in folder.glob("tokens/*/*")]
+    assert all(path.suffix == ".arrow" or path.name == "manifest.json" for path in shards)
+    assert {path.parent for path in shards} == {path for path in folder.glob("tokens/*") if path.is_dir()}
     trained = [path for path in folder.glob("tokenizers/*") if path.is_dir()]
     assert all((path / "tokenizer.json").stat().st_size for path in trained)
     assert all((path.parent / f"{path.name}.lock").exists() for path in trained)

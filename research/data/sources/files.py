@@ -79,6 +79,9 @@ class FileSource(Source):
         """A source for each file, in their order."""
         return [self._of(str(path)) for path in self.files()]
 
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.files())
+
     def _of(self, path: str) -> Self:
         part = copy.copy(self)
         part.paths = [path]

@@ -42,6 +42,10 @@ class Source(ABC):
         """Sources that together yield the same records in the same order, each readable by a process of its own."""
         return [self]
 
+    def size(self) -> int:
+        """Bytes of the data as they are stored, or 0 where that is not known."""
+        return 0
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Hex digest of the content, and of the settings that shape it: it changes when the records would."""

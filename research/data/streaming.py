@@ -1,0 +1,123 @@
+"""A corpus that is larger than the disk: its training texts are read and tokenised while they are trained on."""
+
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from research.data.cache import key
+from research.data.corpus import CorpusDataModule
+from research.data.sources import Source
+from research.data.sources.source import Record
+from research.data.stream import Stream
+from research.data.text_stream import Kept, Texts, TextStream
+from research.data.tokenised import chunks, encode, record_hash, share
+from research.errors import UserError
+
+SAMPLE = 200  # texts by which characters are reckoned in tokens
+MINIMUM = 10  # characters of a piece
+FILL = 0.8  # of its room that a piece of text is meant to take; few pieces then need a second row
+
+
+class StreamedCorpusDataModule(CorpusDataModule):
+    """Unlabelled text of which only what is held out is kept on the disk.
+
+    Texts are cut by characters, as many as are reckoned to fit, so a batch now and then has some more rows than
+    ``batch_size``. Every loader worker on every process reads all the text and tokenises its own batches: let the
+    source be quick to read, such as the JSON lines that ``data prepare`` writes. The length of a pass is not known, so
+    an epoch of the mixture has to have a number of steps, or ends with the run.
+
+    Args:
+        source: as for every stream, like the settings not named here.
+        held_out: texts at most in a validation or test split that is a share of the source. Other texts of the share
+            are not trained on either.
+        buffer: pieces of text from which the next one is drawn at random.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        validation: float | Source = 0.01,
+        test: float | Source = 0.0,
+        split_seed: int = 0,
+        batch_size: int = 16,
+        max_length: int | None = None,
+        held_out: int = 1000,
+        buffer: int = 10_000,
+    ) -> None:
+        super().__init__(source, validation, test, split_seed, batch_size, max_length)
+        for name, value in {"held_out": held_out, "buffer": buffer}.items():
+            if value < 1:
+                raise UserError(f"data.streams: {name} is {value}; it must be at least 1")
+        self.most, self.buffer = held_out, buffer
+        self.forbidden = np.zeros(0, np.uint64)  # hashes of what any stream holds out
+
+    def split(self) -> None:
+        for split, source in self._sources().items():
+            table = self._table(source)
+            self.rows[split] = table, np.arange(len(table))
+
+    def drop(self, held_out: dict[str, np.ndarray]) -> None:
+        super().drop(held_out)
+        self.forbidden = np.unique(np.concatenate([np.zeros(0, np.uint64), *held_out.values()]))
+
+    def stream(self, split: str) -> Stream:
+        if split != "train":
+            return super().stream(split)
+        student, seed = self.to.student, self.to.seed
+        room = self.room - student.family.overhead(pair=False)
+        shares = sum(part for part in (self.validation, self.test) if not isinstance(part, Source))
+        kept = Kept(shares, self.split_seed, self.forbidden)
+        order = [seed, zlib.crc32(self.to.name.encode())]
+        texts = Texts(self.source, kept, self.room, self.buffer, self.batch_size, order)
+        sample = texts.sample(SAMPLE)
+        if not sample:
+            raise UserError(f"{self.key('source')}: no training text is left beside what is held out")
+        tokens = sum(map(len, encode(student.tokenizer, sample)))
+        texts.size = max(int(FILL * room * sum(map(len, sample)) / max(tokens, 1)), MINIMUM)
+        return TextStream(
+            texts,
+            student.tokenizer,
+            room,
+            name=self.to.name,
+            views=self.to.views,
+            family=student.family,
+            vocabulary=student.vocabulary,
+            seed=seed,
+            types=(getattr(student.config, "type_vocab_size", 0) or 0) > 1,
+        )
+
+    def amount(self) -> str:
+        return "streamed texts"
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"train": self.source.fingerprint(), **super().fingerprint()}
+
+    def _sources(self) -> dict[str, Source]:
+        found, start = dict[str, Source](), 0.0
+        for split, part in {"validation": self.validation, "test": self.test}.items():
+            if isinstance(part, Source):
+                found[split] = part
+            elif part:
+                found[split] = HeldOut(self.source, start, start + part, self.split_seed, self.most)
+                start += part
+        return found
+
+
+class HeldOut(Source):
+    """The first ``most`` records of a source whose hashes fall into a share of it."""
+
+    def __init__(self, source: Source, start: float, stop: float, seed: int, most: int) -> None:
+        self.source, self.start, self.stop, self.seed, self.most = source, start, stop, seed, most
+
+    def __iter__(self) -> Iterator[Record]:
+        return islice(self._all(), self.most)
+
+    def fingerprint(self) -> str:
+        return key("HeldOut", self.source.fingerprint(), self.start, self.stop, self.seed, self.most)
+
+    def _all(self) -> Iterator[Record]:
+        for chunk in chunks(self.source):
+            place = share(np.array([record_hash(record) for record in chunk], np.uint64), self.seed)
+            yield from (chunk[i] for i in np.flatnonzero((place >= self.start) & (place < self.stop)))
