@@ -18,7 +18,6 @@ from research.data.vocabulary import Vocabulary
 from research.models.families import Family
 from research.step import View
 
-MIXED = 4  # buckets of a pass, at least, as long as they hold a batch each
 BUCKET = 100  # batches sorted by length together: long enough to save padding, short enough to stay random
 
 
@@ -122,7 +121,7 @@ class Stream(Dataset[Batch | None]):
         lengths = self.examples.lengths
         order = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
         # A short stream would be sorted whole, and each of its passes would bring the same batches.
-        few = max(1, min(self.bucket, len(self) // MIXED))
+        few = min(self.bucket, -(-len(self) // 2))
         bucket = size * few if self.shuffle else len(lengths)
         batches: list[list[np.ndarray]] = []
         for i in range(0, len(lengths), bucket):
