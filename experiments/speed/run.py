@@ -1,6 +1,6 @@
 """The same four-loss step in our module and in a Hugging Face Trainer, in turn; writes results.json and results.md.
 
-python experiments/speed/run.py --steps 5 --warm-up 2 --repeats 5
+python experiments/speed/run.py --steps 5 --warm-up 2 --repeats 3
 """
 
 import argparse
