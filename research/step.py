@@ -16,6 +16,7 @@ from research.errors import UserError
 if TYPE_CHECKING:
     from research.data.vocabulary import Vocabulary
     from research.models.families import Family
+    from research.models.heads import VocabularyHead
     from research.models.student import Student
     from research.models.teacher import Teacher
 
@@ -102,6 +103,7 @@ class Step:
         self.student, self.teacher, self.views = student, teacher, views
         self._tokens: dict[tuple[str, View], Tokens] = {}
         self._student: dict[tuple[str, View], Encoded] = {}
+        self._vocabulary: dict[tuple[str, View], tuple[VocabularyHead, Tensor]] = {}
         self._teacher: dict[tuple[str, View], Encoded] = {}
 
     def __contains__(self, stream: str) -> bool:
@@ -126,6 +128,13 @@ class Step:
             for each, encoded in zip(same_kind, together(self.student, [tokens[v] for v in same_kind]), strict=True):
                 self._student[stream, each] = encoded
         return self._student[stream, view]
+
+    def vocabulary(self, stream: str, view: View) -> "tuple[VocabularyHead, Tensor]":
+        """The student's head over a view's M positions that carry a loss, and their labels (M,)."""
+        if (stream, view) not in self._vocabulary:
+            hidden, labels = self.encoded(stream, view).at_labels()
+            self._vocabulary[stream, view] = self.student.vocabulary_head(hidden), labels
+        return self._vocabulary[stream, view]
 
     def taught(self, stream: str, view: View) -> Encoded:
         """The teacher's hidden states of one view, without a gradient."""

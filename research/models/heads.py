@@ -1,6 +1,7 @@
 """What lies on top of the hidden states: class logits, and the vocabulary applied where a loss needs it."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -26,18 +27,25 @@ class ClassificationHead(nn.Sequential):
 
 
 class VocabularyHead:
-    """The output embedding: features (M, H) of the positions that carry a loss, weight (V, H), bias (V,) or none."""
+    """The output embedding: features (M, H) of the positions that carry a loss, weight (V, H), bias (V,) or none.
+
+    Never more than ``CHUNK`` x V logits are held: those of so few positions are computed once for all its losses.
+    """
 
     def __init__(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         self.features, self.weight, self.bias = features, weight, bias
 
-    def cross_entropy(self, labels: Tensor, reduction: str = "mean") -> Tensor:
-        """Cross entropy against labels (M,), never holding more than ``CHUNK`` x V logits.
+    @cached_property
+    def logits(self) -> Tensor:
+        """(M, V), for an M of at most ``CHUNK``."""
+        return F.linear(self.features, self.weight, self.bias)
 
-        Gives zero (with a graph) where M is 0.
-        """
+    def cross_entropy(self, labels: Tensor, reduction: str = "mean") -> Tensor:
+        """Cross entropy against labels (M,); zero (with a graph) where M is 0."""
         if len(labels) == 0:
             return self.features.sum() * 0.0
+        if len(labels) <= CHUNK:
+            return F.cross_entropy(self.logits, labels, reduction=reduction)
         parts = zip(self.features.split(CHUNK), labels.split(CHUNK), strict=True)
         loss = torch.cat([self._chunk_cross_entropy(*part) for part in parts])
         return loss if reduction == "none" else getattr(loss, reduction)()
@@ -46,18 +54,19 @@ class VocabularyHead:
         """Mean over positions of ``loss(logits, other's logits) -> (m,)``, in chunks."""
         if len(self.features) == 0:
             return self.features.sum() * 0.0
+        if len(self.features) <= CHUNK:
+            return loss(self.logits, other.logits).mean()
 
         def one(mine: Tensor, theirs: Tensor) -> Tensor:
             return loss(F.linear(mine, self.weight, self.bias), F.linear(theirs, other.weight, other.bias))
 
-        pairs = list(zip(self.features.split(CHUNK), other.features.split(CHUNK), strict=True))
-        parts = [one(*p) if len(pairs) == 1 else checkpoint(one, *p, use_reentrant=False) for p in pairs]
-        return torch.cat(parts).mean()
+        pairs = zip(self.features.split(CHUNK), other.features.split(CHUNK), strict=True)
+        return torch.cat([checkpoint(one, *pair, use_reentrant=False) for pair in pairs]).mean()
 
     def _chunk_cross_entropy(self, features: Tensor, labels: Tensor) -> Tensor:
         def call(f: Tensor) -> Tensor:
             return F.linear_cross_entropy(f, self.weight, labels, linear_bias=self.bias, reduction="none")
 
-        if len(self.features) <= CHUNK or not torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
             return call(features)
         return checkpoint(call, features, use_reentrant=False)

@@ -11,6 +11,7 @@ from research.data.vocabulary import Vocabulary
 from research.errors import UserError
 from research.models.attention import use_blocked_attention
 from research.models.backbone import load_config, load_model, load_tokenizer
+from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
@@ -163,6 +164,7 @@ class Student(nn.Module):
         if self.gradient_checkpointing:
             model.activation_checkpointing_enable()
         use_blocked_attention(model)
+        use_fast_dropout(model)
         self.model = model
         self._freeze()
         if self.lora is not None:

@@ -94,18 +94,16 @@ class Distillation(Objective):
 
     def forward(self, step: Step) -> Tensor:
         assert step.teacher is not None
-        mine, theirs = step.encoded(self.stream, self.view), step.taught(self.stream, self.view)
+        theirs = step.taught(self.stream, self.view)
         if not self.over_tokens:
             return distillation_loss(
-                step.student.class_logits(mine, self.task),
+                step.student.class_logits(step.encoded(self.stream, self.view), self.task),
                 step.teacher.class_logits(theirs, self.task),
                 step.labels(self.stream) if self.alpha else None,
                 self.alpha,
                 self.temperature,
             )
-        (hidden, labels), (teacher_hidden, _) = mine.at_labels(), theirs.at_labels()
-        head = step.student.vocabulary_head(hidden)
-        soft = head.divergence(
-            step.teacher.vocabulary_head(teacher_hidden), lambda s, t: soft_divergence(s, t, self.temperature)
-        )
+        head, labels = step.vocabulary(self.stream, self.view)
+        taught = step.teacher.vocabulary_head(theirs.at_labels()[0])
+        soft = head.divergence(taught, lambda s, t: soft_divergence(s, t, self.temperature))
         return soft if self.alpha == 0 else self.alpha * head.cross_entropy(labels) + (1 - self.alpha) * soft

@@ -24,14 +24,13 @@ class TokenPrediction(Objective):
         return (self.view,)
 
     def forward(self, step: Step) -> Tensor:
-        hidden, labels = step.encoded(self.stream, self.view).at_labels()
-        return step.student.vocabulary_head(hidden).cross_entropy(labels)
+        head, labels = step.vocabulary(self.stream, self.view)
+        return head.cross_entropy(labels)
 
     def measure(self, step: Step) -> None:
-        hidden, labels = step.encoded(self.stream, self.view).at_labels()
+        head, labels = step.vocabulary(self.stream, self.view)
         if len(labels):
-            loss = step.student.vocabulary_head(hidden).cross_entropy(labels)
-            self.mean.update(loss.float(), weight=len(labels))
+            self.mean.update(head.cross_entropy(labels).float(), weight=len(labels))
 
     def results(self) -> dict[str, float]:
         loss = super().results()["loss"]

@@ -8,7 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertConfig, BertModel
 
 from research.models import attention
-from research.models.attention import BlockedAttention, draw, use_blocked_attention
+from research.models.attention import BlockedAttention, use_blocked_attention
 
 
 def tensors(n=5, heads=2, length=7, d=4):
@@ -50,17 +50,6 @@ def test_gradients(masked):
     assert torch.autograd.gradcheck(lambda *qkv: BlockedAttention.apply(*qkv, mask, keep, 0.3, 0.5), inputs)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_shares_of_dropout(rate):
-    torch.manual_seed(0)
-    keep = draw((40, 8, 64, 63), rate)
-    assert keep.shape == (40, 8, 64, 63)
-    n = keep.numel()
-    assert abs(keep.float().mean().item() - (1 - rate)) < 5 * (rate * (1 - rate) / n) ** 0.5 + 2**-16
-    pairs = (keep[..., 1:] == keep[..., :-1]).float().mean().item()  # neighbours are independent
-    assert abs(pairs - (rate**2 + (1 - rate) ** 2)) < 0.005
-
-
 def test_a_bert_with_it(monkeypatch):
     """In training mode with every weight kept, states and gradients are those of torch's attention."""
     config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
@@ -74,7 +63,7 @@ def test_a_bert_with_it(monkeypatch):
     assert blocked.config._attn_implementation == "blocked"
     calls = []
     monkeypatch.setattr(
-        attention, "draw", lambda shape, rate: calls.append(shape) or torch.ones(shape, dtype=torch.bool)
+        attention, "draw", lambda shape, probability: calls.append(shape) or torch.ones(shape, dtype=torch.bool)
     )
     ids, mask = torch.randint(50, (3, 6)), torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] + [0] * 5])
     states = [m(ids, attention_mask=mask).last_hidden_state for m in (plain, blocked)]

@@ -1,0 +1,60 @@
+"""Dropout against its definition and against torch's."""
+
+import pytest
+import torch
+from torch import nn
+
+from research.models.dropout import Dropout, Masked, draw, use_fast_dropout
+
+
+@pytest.mark.parametrize("probability", [0.9, 0.5, 0.02])
+def test_shares_of_a_mask(probability: float) -> None:
+    torch.manual_seed(0)
+    mask = draw((40, 8, 64, 63), probability)
+    assert mask.shape == (40, 8, 64, 63)
+    n = mask.numel()
+    assert abs(mask.float().mean().item() - probability) < 5 * (probability * (1 - probability) / n) ** 0.5 + 2**-16
+    pairs = (mask[..., 1:] == mask[..., :-1]).float().mean().item()  # neighbours are independent
+    assert abs(pairs - (probability**2 + (1 - probability) ** 2)) < 0.005
+
+
+def test_certainty() -> None:
+    assert draw((1000, 1000), 1 - 2**-30).float().mean() > 0.9999
+    assert not draw((1000, 1000), 2**-30).any()
+
+
+def test_what_stays_is_scaled_and_so_is_its_gradient() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(50, 31, dtype=torch.float64, requires_grad=True)
+    out = Dropout(0.3).train()(x)
+    dropped = out == 0
+    assert 0.2 < dropped.double().mean() < 0.4
+    torch.testing.assert_close(out, torch.where(dropped, 0.0, x / 0.7))
+    out.sum().backward()
+    torch.testing.assert_close(x.grad, torch.where(dropped, 0.0, 1 / 0.7).double())
+
+
+def test_gradcheck() -> None:
+    x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    drop = draw((4, 5), 0.4)
+    assert torch.autograd.gradcheck(lambda y: Masked.apply(y, drop, 1.7), x)
+    assert torch.autograd.gradgradcheck(lambda y: Masked.apply(y, drop, 1.7), x)
+
+
+def test_the_seed_decides_and_evaluation_drops_nothing() -> None:
+    layer, x = Dropout(0.5), torch.ones(20, 30)
+    outs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outs.append(layer.train()(x))
+    assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
+    assert layer.eval()(x) is x
+    assert torch.equal(Dropout(1.0).train()(x), nn.Dropout(1.0).train()(x))
+
+
+def test_every_layer_of_a_model_gets_it() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Dropout(0.2), nn.ReLU()), nn.Dropout(0.1)).eval()
+    use_fast_dropout(model)
+    found = [m for m in model.modules() if isinstance(m, nn.Dropout)]
+    assert [type(m) for m in found] == [Dropout, Dropout] and [m.p for m in found] == [0.2, 0.1]
+    assert not any(m.training for m in found)
