@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from research.evaluation.plot import MARKS, canvas, save
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy import ndarray
 
-MARKS = ["-", "--", "-.", ":"]
 Curves = Mapping[str, "tuple[ndarray, ndarray]"]
 
 
@@ -53,17 +54,7 @@ def curves_of(metrics: Path, prefix: str) -> Curves:
 
 
 def _save(out: Path, title: str, curves: Curves, draw: "Callable[[Axes, Curves], None]") -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.style.use("tableau-colorblind10")
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = canvas()
     draw(axes, curves)
     axes.set(xlabel="training step", title=title)
-    if curves:
-        axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(out, dpi=120)
-    plt.close(figure)
+    save(figure, axes, out)

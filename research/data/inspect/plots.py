@@ -2,17 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from research.data.inspect.figures import Figures
 from research.data.inspect.forecast import shares
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-MARKS = ["-", "--", "-.", ":"]
+from research.evaluation.plot import MARKS, canvas, save
 
 
 def draw_lengths(figures: Mapping[str, Figures], out: Path) -> None:
@@ -32,22 +27,3 @@ def draw_mixture(gives: Mapping[str, np.ndarray], out: Path) -> None:
         axes.plot(*shares(given), MARKS[i % 4], label=name)
     axes.set(ylim=(0, 1.02), xlabel="step", ylabel="share of the steps with a batch")
     save(figure, axes, out)
-
-
-def canvas() -> "tuple[Any, Axes]":
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.style.use("tableau-colorblind10")
-    return plt.subplots(figsize=(7, 4), layout="constrained")
-
-
-def save(figure: Any, axes: "Axes", out: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(out, dpi=120)
-    plt.close(figure)
