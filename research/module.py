@@ -1,6 +1,6 @@
 """HybridModule owns student, teacher, objectives and weighting, and computes the weighted loss."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from research.errors import UserError
 from research.inference.predict import predict
 from research.models.packed import check_packed
 from research.models.student import Student
-from research.models.teacher import Teacher
+from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
 from research.step import Clean, Step, View
@@ -61,23 +61,14 @@ class HybridModule(LightningModule):
         Raises:
             UserError: naming the key.
         """
-        readers = {"model.student": self.student}
-        if self.teacher is not None:
-            readers["model.teacher"] = self.teacher.student
         for name in (name for name, info in streams.items() if info.packed):
-            for key, reader in readers.items():
-                check_packed(reader.config, f"data.streams.{name}.init_args.pack", key)
+            check_packed(self.student.config, f"data.streams.{name}.init_args.pack", "model.student")
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)
             for view in objective.views():
                 view.check(f"model.objectives.{name}", self.student, streams[objective.stream].problem)
-        if (
-            self.teacher is not None
-            and self.teacher.student.tokenizer.get_vocab() != self.student.tokenizer.get_vocab()
-        ):
-            raise UserError(
-                "model.teacher: its tokenizer differs from the student's; use a teacher of the same vocabulary"
-            )
+        if self.teacher is not None:
+            self.teacher.check(self.student, streams)
 
     def views(self) -> dict[str, list[View]]:
         """The views of each stream that any objective reads, each once."""
@@ -93,11 +84,10 @@ class HybridModule(LightningModule):
         if self.teacher is not None:
             self.teacher.build(self.trainer.strategy.root_device)
             for task in {task for _, objective in self._objectives() for task in objective.probes()}:
-                data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-                texts = data.streams[task].stream("train")
-                texts.views = [Clean()]
-                batches = (texts[i] for i in range(len(texts)))
-                self.teacher.fit_probe(task, batches, len(self.streams[task].labels))
+                self.teacher.fit_probe(task, self._read(task, Clean()), len(self.streams[task].labels))
+        if self.trainer.training:
+            for _, objective in self._objectives():
+                objective.prepare(self.student, self.teacher, self._read)
 
     def on_fit_start(self) -> None:
         self.student.train()
@@ -124,10 +114,16 @@ class HybridModule(LightningModule):
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         self.figures["gradient_norm"] = nn.utils.get_total_norm(gradients)
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.teacher is not None:
+            self.teacher.follow(self.student)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         labels = {name: list(info.labels) for name, info in self.streams.items()}
         tokenizer = tokenizer_fingerprint(self.student.tokenizer)
-        checkpoint["hybrid"] = {"config": self.config, "labels": labels, "tokenizer": tokenizer}
+        teacher = {} if self.teacher is None else self.teacher.state_dict()
+        checkpoint["hybrid"] = {"config": self.config, "labels": labels, "tokenizer": tokenizer, "teacher": teacher}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["hybrid"]["tokenizer"] != tokenizer_fingerprint(self.student.tokenizer):
@@ -138,6 +134,9 @@ class HybridModule(LightningModule):
             if name in self.streams and tuple(labels) != self.streams[name].labels:
                 mine = list(self.streams[name].labels)
                 raise UserError(f"data.streams.{name}: its labels {mine} are not the checkpoint's {labels}")
+
+        if self.teacher is not None:
+            self.teacher.load_state_dict(checkpoint["hybrid"]["teacher"])
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._measure(batch, "validation", dataloader_idx)
@@ -174,6 +173,14 @@ class HybridModule(LightningModule):
         if steps == float("inf"):
             raise UserError("trainer: set max_steps or max_epochs; weights and learning rate follow the run's length")
         return max(int(steps), 1)
+
+    def _read(self, stream: str, *views: View) -> Iterator[Batch]:
+        """One pass over a stream's training batches, on the device, in the given views."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        batches = data.streams[stream].stream("train")
+        batches.views = list(views)
+        for position in range(len(batches)):
+            yield batches[position].to(self.trainer.strategy.root_device)
 
     def _objectives(self) -> list[tuple[str, Objective]]:
         return list(self.objectives.items())  # type: ignore[arg-type]

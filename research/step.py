@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from research.models.families import Family
     from research.models.heads import VocabularyHead
     from research.models.student import Student
-    from research.models.teacher import Teacher
+    from research.models.teachers import Answer, Teacher
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Step:
         self._tokens: dict[tuple[str, View], Tokens] = {}
         self._student: dict[tuple[str, View], Encoded] = {}
         self._vocabulary: dict[tuple[str, View], tuple[VocabularyHead, Tensor]] = {}
-        self._teacher: dict[tuple[str, View], Encoded] = {}
+        self._teacher: dict[tuple[str, View], Answer] = {}
 
     def __contains__(self, stream: str) -> bool:
         return stream in self.batches
@@ -136,11 +136,11 @@ class Step:
             self._vocabulary[stream, view] = self.student.vocabulary_head(hidden), labels
         return self._vocabulary[stream, view]
 
-    def taught(self, stream: str, view: View) -> Encoded:
-        """The teacher's hidden states of one view, without a gradient."""
+    def taught(self, stream: str, view: View) -> "Answer":
+        """What the teacher says of one view, without a gradient."""
         assert self.teacher is not None
         if (stream, view) not in self._teacher:
-            self._teacher[stream, view] = self.teacher(self.tokens(stream, view))
+            self._teacher[stream, view] = self.teacher.answer(stream, view, self.tokens(stream, view))
         return self._teacher[stream, view]
 
 

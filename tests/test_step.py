@@ -179,7 +179,7 @@ def test_teacher_encodes_each_view_once_without_a_gradient(
     step = Step({"s": batch}, student, teacher, views)
     torch.stack([objective(step) for objective in objectives.values()]).sum().backward()
     assert teachers.rows == [len(texts)] * 2
-    taught = step.taught("s", Clean())
+    taught = step.taught("s", Clean()).encoded
     assert not taught.hidden.requires_grad and not teacher.student.training
     assert all(p.grad is None for p in teacher.student.parameters())
     assert teachers.rows == [len(texts)] * 2

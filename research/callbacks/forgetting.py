@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from lightning import Callback, Trainer
 
 from research.errors import UserError
-from research.models.teacher import Teacher
+from research.models import LiveTeacher
 from research.step import Clean
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Forgetting(Callback):
         reference: the model as it was.
     """
 
-    def __init__(self, stream: str, reference: Teacher) -> None:
+    def __init__(self, stream: str, reference: LiveTeacher) -> None:
         self.stream, self.reference = stream, reference
 
     @torch.no_grad()
@@ -42,6 +42,6 @@ class Forgetting(Callback):
         for position in range(int(batches)):
             tokens = texts[position].views[Clean()].to(module.device)
             mine = module.student.embedding(module.student(tokens))
-            original = self.reference.student.embedding(self.reference(tokens))
+            original = self.reference.student.embedding(self.reference.encode(tokens))
             similarities.append(F.cosine_similarity(mine.float(), original.float()))
         module.log("test/similarity_to_original", torch.cat(similarities).mean(), logger=False)

@@ -1,8 +1,8 @@
 """An objective is one loss on one stream: it declares the views that it reads, then computes from them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
@@ -11,12 +11,19 @@ from research.errors import UserError
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
+    from research.data.batch import Batch
     from research.data.stream import StreamInfo
     from research.models.families import Family
     from research.models.student import Student
-    from research.models.teacher import Teacher
+    from research.models.teachers import Teacher
 
 ALL_FAMILIES = ("encoder", "decoder", "encoder-decoder")
+
+
+class Read(Protocol):
+    """One pass over a stream's training batches, on the student's device."""
+
+    def __call__(self, stream: str, *views: View) -> "Iterator[Batch]": ...
 
 
 class Objective(nn.Module, ABC):
@@ -69,6 +76,12 @@ class Objective(nn.Module, ABC):
 
     def build(self, student: "Student", streams: Mapping[str, "StreamInfo"]) -> None:
         """Add to the student the head it needs."""
+
+    def prepare(self, student: "Student", teacher: "Teacher | None", read: Read) -> None:
+        """Take what it needs from the student's first weights and the data, once before the first step of a fit.
+
+        A run that goes on from a checkpoint prepares again, before the checkpoint is loaded.
+        """
 
     @abstractmethod
     def forward(self, step: Step) -> Tensor:

@@ -14,21 +14,20 @@ if TYPE_CHECKING:
     from research.data.stream import StreamInfo
     from research.models.families import Family
     from research.models.student import Student
-    from research.models.teacher import Teacher
+    from research.models.teachers import Teacher
 
 
-def soft_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """``T^2 KL(p_t || p_s)`` for each row, with ``p = softmax(logits / T)``: (N, C), (N, C) to (N,)."""
-    student = F.log_softmax(student_logits / temperature, dim=-1)
-    teacher = F.log_softmax(teacher_logits / temperature, dim=-1)
-    return F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1) * temperature**2
+def soft_divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """``KL(p_t || p_s)`` for each row, with ``p = softmax(logits)``: (N, C), (N, C) to (N,)."""
+    student, teacher = F.log_softmax(student_logits, dim=-1), F.log_softmax(teacher_logits, dim=-1)
+    return F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
 
 
 def distillation_loss(
     student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None, alpha: float, temperature: float
 ) -> Tensor:
     """``alpha CE(y_s, y) + (1 - alpha) T^2 KL(p_t || p_s)``, the mean over rows of (N, C) logits; labels (N,)."""
-    soft = soft_divergence(student_logits, teacher_logits, temperature).mean()
+    soft = temperature**2 * soft_divergence(student_logits / temperature, teacher_logits / temperature).mean()
     if alpha == 0:
         return soft
     assert labels is not None
@@ -93,17 +92,15 @@ class Distillation(Objective):
             student.add_head(self.task, len(streams[self.task].labels))
 
     def forward(self, step: Step) -> Tensor:
-        assert step.teacher is not None
         theirs = step.taught(self.stream, self.view)
         if not self.over_tokens:
             return distillation_loss(
                 step.student.class_logits(step.encoded(self.stream, self.view), self.task),
-                step.teacher.class_logits(theirs, self.task),
+                theirs.class_logits(self.task),
                 step.labels(self.stream) if self.alpha else None,
                 self.alpha,
                 self.temperature,
             )
         head, labels = step.vocabulary(self.stream, self.view)
-        taught = step.teacher.vocabulary_head(theirs.at_labels()[0])
-        soft = head.divergence(taught, lambda s, t: soft_divergence(s, t, self.temperature))
+        soft = self.temperature**2 * theirs.divergence(head, soft_divergence, self.temperature)
         return soft if self.alpha == 0 else self.alpha * head.cross_entropy(labels) + (1 - self.alpha) * soft

@@ -8,10 +8,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from research.data.batch import Batch
+from research.data.batch import IGNORE, Batch
 from research.errors import UserError
 from research.models import LiveTeacher, Student
-from research.step import Clean, Encoded
+from research.step import Clean
 
 LINES = [
     "You may reproduce and distribute copies of the Work", "This License does not grant permission",
@@ -44,15 +44,13 @@ def test_frozen_whatever_the_student_does(teacher: LiveTeacher, saved: Any, read
     student.build()
     student.train()
     tokens = read(student)
-    first = teacher(tokens)
+    first = teacher.encode(tokens)
     assert not teacher.student.training and not any(p.requires_grad for p in teacher.student.parameters())
     assert not first.hidden.requires_grad
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(1.0)
-    assert torch.equal(teacher(tokens).hidden, first.hidden), "no dropout, and weights of its own"
-    head = teacher.vocabulary_head(first.hidden[tokens.mask])
-    assert not head.features.requires_grad
+    assert torch.equal(teacher.encode(tokens).hidden, first.hidden), "no dropout, and weights of its own"
 
 
 def test_is_no_part_of_a_module_that_owns_it(teacher: LiveTeacher) -> None:
@@ -69,12 +67,13 @@ def test_logits_enter_the_students_graph(name: str, saved: Any, read: Any) -> No
     def squared(mine: Tensor, theirs: Tensor) -> Tensor:
         return (mine - theirs).square().sum(-1)
 
-    taught: Encoded = teacher(tokens)
+    tokens.labels = torch.where(tokens.mask, tokens.ids, IGNORE)
+    taught = teacher.answer("s", Clean(), tokens)
     mine = student.vocabulary_head(student(tokens).hidden[tokens.mask])
-    loss = mine.divergence(teacher.vocabulary_head(taught.hidden[tokens.mask]), squared)
+    loss = taught.divergence(mine, squared, temperature=2.0)
     teacher.student.add_head("task", 2)
     student.add_head("task", 2)
-    loss = loss + squared(student.class_logits(student(tokens), "task"), teacher.class_logits(taught, "task")).mean()
+    loss = loss + squared(student.class_logits(student(tokens), "task"), taught.class_logits("task")).mean()
     loss.backward()
     assert loss > 0 and student.heads["task"].linear.weight.grad is not None
     assert all(p.grad is None for p in teacher.student.parameters())
@@ -93,8 +92,8 @@ def test_probe_is_scikit_learns(classes: int, teacher: LiveTeacher, reference: A
         embeddings.append(out[0].mean(0).numpy())
     model = LogisticRegression(C=1.0, max_iter=1000).fit(np.stack(embeddings), labels)
 
-    encoded = [teacher(batch.views[Clean()]) for batch in batches]
-    logits = torch.cat([teacher.class_logits(each, "task") for each in encoded])
+    answers = [teacher.answer("task", Clean(), batch.views[Clean()]) for batch in batches]
+    logits = torch.cat([answer.class_logits("task") for answer in answers])
     assert logits.shape == (len(texts), classes) and not logits.requires_grad
     expected = model.predict_proba(np.stack(embeddings))
     np.testing.assert_allclose(logits.softmax(-1).numpy(), expected, atol=5e-3)
