@@ -67,9 +67,9 @@ class LiveTeacher(Teacher):
         return self.student.tokenizer
 
     def check(self, student: Student, streams: "Mapping[str, StreamInfo]") -> None:
-        super().check(student, streams)
         for name in (name for name, info in streams.items() if info.packed):
             check_packed(self.student.config, f"data.streams.{name}.init_args.pack", "model.teacher")
+        super().check(student, streams)
 
     def build(self, device: torch.device) -> None:
         self.student.build()
