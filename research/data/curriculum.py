@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -24,7 +25,8 @@ class Curriculum:
         batches: T, counted over all processes, at least 1.
         start: c_0, in (0, 1]; a batch is always drawn from as many examples as it has.
         losses: a file of JSON lines with ``where`` and ``loss``: the higher the loss that a model had on an example,
-            the harder it is, and those that the file lacks are the hardest. Without it longer texts are harder.
+            the harder it is, and those that the file lacks are the hardest (:class:`research.callbacks.ExampleLosses`
+            writes it). Without it longer texts are harder.
     """
 
     def __init__(self, batches: int, start: float = 0.01, losses: str | None = None) -> None:
@@ -78,16 +80,16 @@ class Lessons(Stream):
 
 
 def read_losses(path: Path) -> dict[str, float]:
-    """``{where: loss}`` of a file of JSON lines."""
+    """``{where: loss}`` of a file of JSON lines; of several windows of one text, the mean."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    losses = {}
+    losses: dict[str, list[float]] = {}
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            losses[str(row["where"])] = float(row["loss"])
+            losses.setdefault(str(row["where"]), []).append(float(row["loss"]))
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{path}:{number}: not a JSON object with 'where' and a number 'loss'") from None
-    return losses
+    return {where: fmean(windows) for where, windows in losses.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from research.data.batch import Batch, Example
-from research.data.sampling import HOLE
+from research.data.sampling import ENDLESS, HOLE
 from research.data.sources import Source
 from research.data.sources.source import Record
 from research.data.stream import BUCKET, Stream
@@ -20,7 +20,6 @@ from research.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ENDLESS = 10**12  # batches of a pass whose length is known only at its end: more than any run has steps
 RECENT = 256  # batches kept, since a loader asks anew for what it had fetched ahead when an epoch ended
 
 

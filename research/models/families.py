@@ -1,5 +1,6 @@
 """Encoder, decoder and encoder-decoder: all that differs between them, so that objectives need not ask."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -83,9 +84,9 @@ class Encoder(Family):
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         extra = {} if tokens.types is None else {"token_type_ids": tokens.types}
         base: Any = model.base_model
-        from_padding = hasattr(getattr(base, "embeddings", None), "create_position_ids_from_input_ids")
-        first = base.embeddings.padding_idx + 1 if from_padding else 0  # RoBERTa counts from its padding's id
-        out = base(input_ids=tokens.ids, **masks(tokens, first_position=first), **extra).last_hidden_state
+        out = base(
+            input_ids=tokens.ids, **masks(tokens, first_position=first_position(base.config)), **extra
+        ).last_hidden_state
         return out, out
 
     def stacks(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
@@ -182,6 +183,19 @@ class EncoderDecoder(Family):
 
     def overhead(self, pair: bool) -> int:
         return 2 if pair else 1
+
+
+def first_position(config: "PretrainedConfig") -> int:
+    """The position of a text's first token: RoBERTa and its kin count from the padding's id."""
+    from transformers import MODEL_MAPPING
+
+    try:
+        module = sys.modules[MODEL_MAPPING[type(config)].__module__]
+    except KeyError:  # of our own
+        return 0
+    counted = "create_position_ids_from_input_ids"
+    from_padding = any(name == counted or hasattr(thing, counted) for name, thing in vars(module).items())
+    return config.pad_token_id + 1 if from_padding else 0
 
 
 def family_of(config: "PretrainedConfig") -> Family:

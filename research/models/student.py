@@ -12,7 +12,7 @@ from research.errors import UserError
 from research.models.attention import use_blocked_attention
 from research.models.backbone import load_config, load_model, load_tokenizer
 from research.models.dropout import use_fast_dropout
-from research.models.families import Family, family_of
+from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
 from research.models.tokenizer import TrainedTokenizer
@@ -142,7 +142,7 @@ class Student(nn.Module):
         longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
         if config.model_type == "t5" or longest is None:
             return None
-        return longest - config.pad_token_id - 1 if "roberta" in config.model_type else longest
+        return longest - first_position(config)
 
     @property
     def pooling(self) -> str:

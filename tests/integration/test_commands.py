@@ -1,5 +1,6 @@
 """The commands as a user types them."""
 
+import csv
 import json
 import os
 import subprocess
@@ -8,7 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from transformers import BertConfig, BertModel
+
+from research.data.sources import TextFiles
+from research.models import TrainedTokenizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +88,39 @@ def test_a_packed_corpus_trains_and_each_window_gets_its_embedding(program):
     places = [row["where"] for row in wiki]
     assert len(set(places)) > 5 and places == sorted(places, key=lambda place: int(place.rpartition(":")[2]))
     assert len({tuple(row["embedding"]) for row in wiki}) == len(wiki)
+
+
+def test_a_curriculum_reads_the_losses_that_a_run_writes(program, slices, capsys):
+    """A trained run tells how hard each training example was; the next one begins with the easiest."""
+    write = ["--trainer.callbacks+=research.callbacks.ExampleLosses", "--trainer.callbacks.objective"]
+    assert program("fit", "losses") == 0
+    assert program("test", "losses", "--ckpt_path", "last", *write, "ce") == 0
+    path = program.run_folder("losses") / "losses.jsonl"
+    losses = {row["where"]: row["loss"] for row in map(json.loads, path.read_text().splitlines())}
+    assert program("test", "losses", "--ckpt_path", "last", *write, "cee") == 2
+    assert "no objective 'cee'; there are mlm, nce, ce" in capsys.readouterr().err
+
+    checkpoint = torch.load(program.run_folder("losses") / "checkpoints" / "last.ckpt", weights_only=True)
+    state, labels = checkpoint["state_dict"], checkpoint["hybrid"]["labels"]["intents"]
+    tokenizer = TrainedTokenizer(TextFiles(str(slices / "wikitext.txt")), vocab_size=600).load()
+    student = yaml.safe_load((program.folder / "tiny.yaml").read_text())["model"]["student"]
+    config = BertConfig(**student["architecture"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    bert, start = BertModel(config, add_pooling_layer=False).eval(), "student.model.bert."
+    bert.load_state_dict({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
+    weight, bias = (state[f"student.heads.intents.1.{name}"] for name in ("weight", "bias"))
+    table = slices / "banking77" / "train.csv"
+    with table.open(newline="") as file:
+        rows = {f"{table}:{number}": row for number, row in enumerate(csv.DictReader(file), 2)}
+    assert len(losses) > 30 and losses.keys() <= rows.keys()
+    for where in list(losses)[:20]:
+        words = tokenizer(rows[where]["text"]).input_ids[:30]
+        ids = [tokenizer.cls_token_id, *words, tokenizer.sep_token_id]
+        with torch.no_grad():
+            logits = bert(torch.tensor([ids])).last_hidden_state.mean(1) @ weight.T + bias
+        expected = -logits.log_softmax(-1)[0, labels.index(rows[where]["category"])].item()
+        assert losses[where] == pytest.approx(expected, abs=1e-4)
+    more = ["--data.streams.intents.init_args.curriculum", f"{{batches: 20, losses: '{path}'}}"]
+    assert program("fit", "taught", *more, "--trainer.max_steps", "3") == 0
 
 
 def test_the_saved_config_repeats_the_run(program):

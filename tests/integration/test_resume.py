@@ -7,8 +7,11 @@ import time
 
 import pytest
 import torch
+import yaml
 
 from research.callbacks.metrics_log import MetricsLog
+from research.data.sources import TextFiles
+from research.models import Student, TrainedTokenizer
 
 SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
 ANNEALED = (
@@ -116,6 +119,43 @@ def test_stopped_between_accumulated_batches(program, monkeypatch):
     assert program("fit", "accumulated", *more) == 128 + signal.SIGTERM
     assert program("fit", "accumulated", *more, "--ckpt_path", "last") == 0
     assert_same(program, "accumulated", "accumulated-whole")
+
+
+def test_packed_rows_and_a_teacher_of_theirs(program, monkeypatch):
+    """Documents that share rows, with a teacher that reads the same rows: stopped inside a pass and at its end."""
+    assert program("fit", "teacher", "--trainer.max_steps", "4") == 0
+    checkpoint = torch.load(program.run_folder("teacher") / "checkpoints" / "last.ckpt", weights_only=True)
+    student = yaml.safe_load((program.folder / "tiny.yaml").read_text())["model"]["student"]
+    text = TextFiles(student["tokenizer"]["source"]["init_args"]["paths"])
+    model = Student(architecture=student["architecture"], tokenizer=TrainedTokenizer(text, vocab_size=600))
+    model.build()
+    start = "student.model."
+    state = {k.removeprefix(start): v for k, v in checkpoint["state_dict"].items() if k.startswith(start)}
+    model.model.load_state_dict(state)
+    model.model.save_pretrained(program.folder / "taught")
+    model.tokenizer.save_pretrained(program.folder / "taught")
+    kd = ("{class_path: research.objectives.Distillation, init_args: {stream: wiki, "
+          "tokens: {class_path: research.data.masking.Masked}}}")  # fmt: skip
+    more = ["--data.streams.wiki.init_args.pack", "best_fit", "--model.objectives.kd", kd, "--model.teacher",
+            "research.models.LiveTeacher", "--model.teacher.init_args.backbone", "./taught"]  # fmt: skip
+    monkeypatch.chdir(program.folder)
+    assert program("fit", "packed-whole", *more) == 0
+    rows = program.log("packed-whole")
+    assert all(float(row["loss/kd"]) > 0 for row in rows if row["loss/kd"])
+    log, stop = MetricsLog.on_train_batch_end, {}
+
+    def signal_self(self, trainer, *args):
+        log(self, trainer, *args)
+        if trainer.fit_loop.epoch_loop.batch_progress.total.ready == stop.get("at"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(MetricsLog, "on_train_batch_end", signal_self)
+    for at in (7, 10):
+        stop["at"] = at
+        assert program("fit", f"packed-{at}", *more) == 128 + signal.SIGTERM
+        stop.clear()
+        assert program("fit", f"packed-{at}", *more, "--ckpt_path", "last") == 0
+        assert_same(program, f"packed-{at}", "packed-whole")
 
 
 def test_resuming_needs_the_same_config(program, capsys):

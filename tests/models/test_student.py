@@ -318,8 +318,9 @@ def test_longest_sequence(name: str, make: Any) -> None:
 
 def test_longest_sequence_of_published_roberta_and_t5(trained: Any, settings: Any, make: Any, read: Any) -> None:
     """RoBERTa's positions begin after its padding id, which is 1; T5's are relative."""
-    published = settings("roberta") | {"pad_token_id": 1}
-    assert Student(architecture=published, tokenizer=trained("wordpiece")).max_length == 64 - 2
+    for kind in ("roberta", "camembert", "xlm-roberta"):
+        published = settings("roberta") | {"pad_token_id": 1, "model_type": kind}
+        assert Student(architecture=published, tokenizer=trained("wordpiece")).max_length == 64 - 2
     student = make("t5")
     assert student.max_length is None
     tokens = read(student, ["the Work " * 600])

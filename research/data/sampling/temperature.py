@@ -3,6 +3,7 @@
 import numpy as np
 
 from research.data.sampling.drawn import Drawn, check_positive
+from research.data.sampling.turns import ENDLESS
 from research.errors import UserError
 from research.ramp import Ramp
 
@@ -38,5 +39,7 @@ class Temperature(Drawn):
         self.temperature, self.cap = temperature, cap
 
     def weights(self, steps: np.ndarray) -> np.ndarray:
+        if self.cap is None and self._sizes.max() >= ENDLESS:
+            raise UserError("data.mixture: a streamed corpus has no known size to take a share by: set cap")
         sizes = np.minimum(self._sizes, self.cap or np.inf)
         return (sizes / sizes.max()) ** (1 / self.over_time(self.temperature, steps))[:, None]

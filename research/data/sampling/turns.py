@@ -7,6 +7,7 @@ from torch.utils.data import Sampler
 from research.data.sampling.base import Sampling
 
 HOLE = -1  # in this step the stream gives no batch
+ENDLESS = 10**12  # batches of a pass whose length is known only at its end: more than any run has steps
 
 
 class Turns(Sampler[int]):

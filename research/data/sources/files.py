@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 COMPRESSIONS = ("", ".gz", ".bz2", ".xz", ".zst")
 UNDECODED = re.compile("[\udc80-\udcff]")  # the surrogates that stand for bytes which could not be decoded
+SHOWN = 20  # bad records of a file that are named one by one
 LONG_WINDOW = 2**31  # bytes; Reddit's dumps are compressed with `zstd --long=31`
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)  # what torn or unreadable files raise
 
@@ -93,7 +94,8 @@ class FileSource(Source):
         if self._bad > self.max_bad:
             more = f" ({self.max_bad} bad records before it were left out; see max_bad)" if self.max_bad else ""
             raise UserError(f"{error}{more}") from error
-        log.warning("left out: %s", error)
+        if self._bad <= SHOWN:
+            log.warning("left out: %s%s", error, "; further ones are counted" if self._bad == SHOWN else "")
 
     def skip(self, reason: str) -> None:
         """Count what is passed over on purpose; `reason` is a plural, such as "pages in other languages"."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from research.data.sampling import HOLE, Temperature, Turns
+from research.data.sampling import ENDLESS, HOLE, Temperature, Turns
 from research.errors import UserError
 from research.ramp import Ramp
 
@@ -106,3 +106,10 @@ def test_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError) as error:
         connected(**given)
     assert str(error.value).startswith(f"data.mixture: {told}")
+
+
+def test_a_streamed_corpus_needs_a_cap() -> None:
+    sizes = {"dump": ENDLESS, "news": 400, "intents": 100}
+    with pytest.raises(UserError, match="no known size to take a share by: set cap"):
+        connected(sizes).probabilities(0)
+    assert connected(sizes, cap=400).probabilities(0) == pytest.approx({"dump": 4 / 9, "news": 4 / 9, "intents": 1 / 9})
