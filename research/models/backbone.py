@@ -1,4 +1,4 @@
-"""Finds a backbone by hub name, folder, ``package:NAME`` or configuration, and loads it."""
+"""Finds a backbone by hub name, folder, ``package:NAME``, ``fairseq:PATH`` or configuration, and loads it."""
 
 import importlib.metadata
 import logging
@@ -32,7 +32,11 @@ def package_folder(name: str) -> str:
 
 
 def resolve(name: str) -> str:
-    """Turn ``package:NAME`` into its folder; a hub name or a folder stays as it is."""
+    """Turn ``package:NAME`` or ``fairseq:PATH`` into a folder; a hub name or a folder stays as it is."""
+    if name.startswith("fairseq:"):
+        from research.models.fairseq import converted
+
+        return str(converted(Path(name.removeprefix("fairseq:")).expanduser()))
     if name.startswith("package:"):
         return package_folder(name.removeprefix("package:"))
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():

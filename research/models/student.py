@@ -32,8 +32,8 @@ class Student(nn.Module):
     """A backbone with one head a labelled stream. Weights are loaded by :meth:`build`, not before.
 
     Args:
-        backbone: a hub name, a local folder or ``package:NAME`` (a model inside an installed package). To work
-            offline set ``HF_HUB_OFFLINE=1``.
+        backbone: a hub name, a local folder, ``package:NAME`` (a model inside an installed package) or
+            ``fairseq:PATH`` (a checkpoint of Fairseq's RoBERTa or BART). To work offline set ``HF_HUB_OFFLINE=1``.
         revision: branch, tag or commit of a hub name.
         architecture: instead of a backbone, a configuration with random weights: ``model_type`` (such as ``bert``,
             ``gpt2``, ``t5`` or our own ``hybrid_transformer``) and its settings.
