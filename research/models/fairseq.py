@@ -1,4 +1,4 @@
-"""Checkpoints of Fairseq (Ott et al. 2019, arXiv:1904.01038): RoBERTa and BART, turned once into a Transformers folder."""
+"""Checkpoints of Fairseq (Ott et al. 2019, arXiv:1904.01038): RoBERTa and BART, turned into Transformers folders."""
 
 import hashlib
 import json
@@ -85,7 +85,7 @@ def convert(file: Path, words: Path, out: Path) -> None:
     )
     numbers, merges = byte_pairs(file.parent)
     vocab = {numbers.get(word, word): index for word, index in vocabulary.items()}
-    transformers.RobertaTokenizer(vocab=vocab, merges=merges).save_pretrained(out)
+    transformers.RobertaTokenizer(vocab=vocab, merges=merges).save_pretrained(out)  # type: ignore[arg-type]
 
 
 def read(file: Path) -> tuple[Weights, Namespace]:
