@@ -83,8 +83,9 @@ class HybridModule(LightningModule):
                 view.learn(self.student, self.trainer.strategy.root_device)
         if self.teacher is not None:
             self.teacher.build(self.trainer.strategy.root_device)
+            self.teacher.follow(self.student)
             for task in {task for _, objective in self._objectives() for task in objective.probes()}:
-                self.teacher.fit_probe(task, self._read(task, Clean()), len(self.streams[task].labels))
+                self.teacher.fit_probe(task, self._read(task, Clean()), self.streams[task].labels)
         if self.trainer.training:
             for _, objective in self._objectives():
                 objective.prepare(self.student, self.teacher, self._read)

@@ -54,20 +54,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return load_checkpoint(Path(path), map_location)
 
 
-def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without running code from it.
+def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_path") -> dict[str, Any]:
+    """Read a checkpoint without running code from it; ``key`` is the setting that names it.
 
     Raises:
         UserError: if it is missing, torn, or not one of ours.
     """
     if not path.is_file():
-        raise UserError(f"--ckpt_path {path}: no such file")
+        raise UserError(f"{key} {path}: no such file")
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
     except Exception as error:
-        raise UserError(f"--ckpt_path {path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{key} {path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
     if "hybrid" not in checkpoint:
-        raise UserError(f"--ckpt_path {path}: not a checkpoint of this program")
+        raise UserError(f"{key} {path}: not a checkpoint of this program")
     return checkpoint
 
 

@@ -7,11 +7,9 @@ import time
 
 import pytest
 import torch
-import yaml
 
 from research.callbacks.metrics_log import MetricsLog
-from research.data.sources import TextFiles
-from research.models import Student, TrainedTokenizer
+from research.models.checkpoint import Trained
 
 SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
 ANNEALED = (
@@ -121,27 +119,12 @@ def test_stopped_between_accumulated_batches(program, monkeypatch):
     assert_same(program, "accumulated", "accumulated-whole")
 
 
-def test_packed_rows_and_a_teacher_of_theirs(program, monkeypatch):
-    """Documents that share rows, with a teacher that reads the same rows: stopped inside a pass and at its end."""
-    assert program("fit", "teacher", "--trainer.max_steps", "4") == 0
-    checkpoint = torch.load(program.run_folder("teacher") / "checkpoints" / "last.ckpt", weights_only=True)
-    student = yaml.safe_load((program.folder / "tiny.yaml").read_text())["model"]["student"]
-    text = TextFiles(student["tokenizer"]["source"]["init_args"]["paths"])
-    model = Student(architecture=student["architecture"], tokenizer=TrainedTokenizer(text, vocab_size=600))
-    model.build()
-    start = "student.model."
-    state = {k.removeprefix(start): v for k, v in checkpoint["state_dict"].items() if k.startswith(start)}
-    model.model.load_state_dict(state)
-    model.model.save_pretrained(program.folder / "taught")
-    model.tokenizer.save_pretrained(program.folder / "taught")
-    kd = ("{class_path: research.objectives.Distillation, init_args: {stream: wiki, "
-          "tokens: {class_path: research.data.masking.Masked}}}")  # fmt: skip
-    more = ["--data.streams.wiki.init_args.pack", "best_fit", "--model.objectives.kd", kd, "--model.teacher",
-            "research.models.LiveTeacher", "--model.teacher.init_args.backbone", "./taught"]  # fmt: skip
-    monkeypatch.chdir(program.folder)
-    assert program("fit", "packed-whole", *more) == 0
-    rows = program.log("packed-whole")
-    assert all(float(row["loss/kd"]) > 0 for row in rows if row["loss/kd"])
+KD = "{class_path: research.objectives.Distillation, init_args: {stream: wiki, task: intents}}"
+
+
+def stopped_runs_equal_the_whole(program, monkeypatch, name, more, stops):
+    """Run it whole, then with a SIGTERM after each of some steps, and go on."""
+    assert program("fit", f"{name}-whole", *more) == 0
     log, stop = MetricsLog.on_train_batch_end, {}
 
     def signal_self(self, trainer, *args):
@@ -150,12 +133,46 @@ def test_packed_rows_and_a_teacher_of_theirs(program, monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(MetricsLog, "on_train_batch_end", signal_self)
-    for at in (7, 10):
+    for at in stops:
         stop["at"] = at
-        assert program("fit", f"packed-{at}", *more) == 128 + signal.SIGTERM
+        assert program("fit", f"{name}-{at}", *more) == 128 + signal.SIGTERM
         stop.clear()
-        assert program("fit", f"packed-{at}", *more, "--ckpt_path", "last") == 0
-        assert_same(program, f"packed-{at}", "packed-whole")
+        assert program("fit", f"{name}-{at}", *more, "--ckpt_path", "last") == 0
+        assert_same(program, f"{name}-{at}", f"{name}-whole")
+
+
+def test_a_teacher_that_follows_the_student(program, monkeypatch):
+    ema = ["--model.teacher", "research.models.EMATeacher", "--model.teacher.init_args.decay", "0.8"]
+    stopped_runs_equal_the_whole(program, monkeypatch, "ema", ["--model.objectives.kd", KD, *ema], [7, 10])
+    assert all(float(row["loss/kd"]) > 0 for row in program.log("ema-whole") if row["loss/kd"] and row["step"] != "1")
+
+
+def test_a_teacher_from_a_run(program, capsys):
+    """Born again: the next generation starts anew and learns from the last one, whose heads it asks."""
+    assert program("fit", "parent") == 0
+    path = program.run_folder("parent") / "checkpoints" / "last.ckpt"
+    teacher = ["--model.teacher", "research.models.LiveTeacher", "--model.teacher.init_args.checkpoint", str(path)]
+    more = ["--model.objectives.kd", KD, *teacher, "--trainer.max_steps", "3"]
+    assert program("fit", "child", *more) == 0
+    capsys.readouterr()
+    assert program("fit", "child", *more[:-4], "--model.teacher.init_args.checkpoint", f"{path}x") == 2
+    assert "model.teacher: checkpoint" in capsys.readouterr().err
+
+
+def test_packed_rows_and_a_teacher_of_theirs(program, monkeypatch):
+    """Documents that share rows, with a teacher that reads the same rows: stopped inside a pass and at its end."""
+    assert program("fit", "taught", "--trainer.max_steps", "4") == 0
+    teacher = Trained(str(program.run_folder("taught") / "checkpoints" / "last.ckpt"), "teacher")
+    teacher.restore()
+    teacher.student.model.save_pretrained(program.folder / "taught")
+    teacher.student.tokenizer.save_pretrained(program.folder / "taught")
+    kd = ("{class_path: research.objectives.Distillation, init_args: {stream: wiki, "
+          "tokens: {class_path: research.data.masking.Masked}}}")  # fmt: skip
+    more = ["--data.streams.wiki.init_args.pack", "best_fit", "--model.objectives.kd", kd, "--model.teacher",
+            "research.models.LiveTeacher", "--model.teacher.init_args.backbone", "./taught"]  # fmt: skip
+    monkeypatch.chdir(program.folder)
+    stopped_runs_equal_the_whole(program, monkeypatch, "packed", more, [7, 10])
+    assert all(float(row["loss/kd"]) > 0 for row in program.log("packed-whole") if row["loss/kd"])
 
 
 def test_resuming_needs_the_same_config(program, capsys):

@@ -1,6 +1,6 @@
 """A teacher that runs beside the student."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from research.data.batch import Batch, Tokens
 from research.errors import UserError
+from research.models.checkpoint import Trained
 from research.models.heads import Divergence, VocabularyHead
 from research.models.packed import check_packed
 from research.models.student import Student
@@ -43,23 +44,36 @@ class LiveAnswer(Answer):
 class LiveTeacher(Teacher):
     """A frozen model that runs beside the student.
 
-    Without a classification head of its own (a published encoder has none) its class logits come from a probe:
-    multinomial logistic regression on its frozen embeddings of the labelled training examples, fitted once before
-    the first step.
+    One that a run of this program trained has the heads of its tasks (a born-again student learns from the run before
+    it: Furlanello et al. 2018, arXiv:1805.04770). A published encoder has none, and its class logits come from a
+    probe: multinomial logistic regression on its frozen embeddings of the labelled training examples, fitted once
+    before the first step.
 
     Args:
         backbone: as for :class:`research.models.student.Student`.
+        checkpoint: instead of a backbone, that of a run, such as ``runs/NAME/checkpoints/last.ckpt``.
         revision: branch, tag or commit of a hub name.
         pooling: as for the student.
         probe_c: inverse strength of the probe's L2 penalty, above 0.
     """
 
     def __init__(
-        self, backbone: str, revision: str | None = None, pooling: str | None = None, probe_c: float = 1.0
+        self,
+        backbone: str | None = None,
+        checkpoint: str | None = None,
+        revision: str | None = None,
+        pooling: str | None = None,
+        probe_c: float = 1.0,
     ) -> None:
+        if (backbone is None) == (checkpoint is None):
+            raise UserError("model.teacher: give either backbone or checkpoint")
         if probe_c <= 0:
             raise UserError(f"model.teacher: probe_c is {probe_c}; it must be above 0")
-        self.student = Student(backbone, revision=revision, pooling=pooling)  # type: ignore[arg-type]
+        self.trained = None if checkpoint is None else Trained(checkpoint, "model.teacher: checkpoint")
+        if self.trained is None:
+            self.student = Student(backbone, revision=revision, pooling=pooling)  # type: ignore[arg-type]
+        else:
+            self.student = self.trained.student
         self.probe_c = probe_c
 
     @property
@@ -72,7 +86,10 @@ class LiveTeacher(Teacher):
         super().check(student, streams)
 
     def build(self, device: torch.device) -> None:
-        self.student.build()
+        if self.trained is None:
+            self.student.build()
+        else:
+            self.trained.restore()
         self.student.eval().requires_grad_(False).to(device)
 
     def answer(self, stream: str, view: View, tokens: Tokens) -> LiveAnswer:
@@ -84,20 +101,27 @@ class LiveTeacher(Teacher):
         return self.student(tokens)
 
     @torch.no_grad()
-    def fit_probe(self, task: str, batches: Iterable[Batch], classes: int) -> None:
+    def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         from sklearn.linear_model import LogisticRegression
 
+        if self.trained is not None and task in self.trained.labels:
+            if self.trained.labels[task] != list(labels):
+                raise UserError(
+                    f"model.teacher: checkpoint: its labels of {task} are {self.trained.labels[task]}, the stream's "
+                    f"{list(labels)}"
+                )
+            return
         student = self.student
         device = next(student.parameters()).device
         seen = [(student.embedding(self.encode(b.views[Clean()])).float().cpu(), b.labels) for b in batches]
         embeddings = torch.cat([embedding for embedding, _ in seen])
-        labels = torch.cat([labels.cpu() for _, labels in seen if labels is not None])
-        probe = LogisticRegression(C=self.probe_c, max_iter=1000).fit(embeddings.numpy(), labels.numpy())
-        student.add_head(task, classes)
+        known = torch.cat([labels.cpu() for _, labels in seen if labels is not None])
+        probe = LogisticRegression(C=self.probe_c, max_iter=1000).fit(embeddings.numpy(), known.numpy())
+        student.add_head(task, len(labels))
         linear: Any = student.heads[task].linear
         coefficients = torch.as_tensor(probe.coef_, dtype=torch.float32)
         intercepts = torch.as_tensor(probe.intercept_, dtype=torch.float32)
-        if classes == 2:  # scikit-learn keeps one row for two classes
+        if len(labels) == 2:  # scikit-learn keeps one row for two classes
             coefficients, intercepts = (
                 torch.cat([-coefficients, coefficients]) / 2,
                 torch.cat([-intercepts, intercepts]) / 2,

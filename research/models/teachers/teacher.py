@@ -1,7 +1,7 @@
 """The interface of a teacher, and of what it says of one view."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,11 +73,11 @@ class Teacher(ABC):
     def answer(self, stream: str, view: "View", tokens: Tokens) -> Answer:
         """What it says of a stream's batch in one view."""
 
-    def fit_probe(self, task: str, batches: Iterable[Batch], classes: int) -> None:
+    def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         """Learn the classes of a labelled stream from its training batches, if the teacher has no head for them."""
 
     def follow(self, student: "Student") -> None:
-        """Move with the student, after each of its optimiser's steps."""
+        """Move with the student: called with its first weights, and after each step of its optimiser."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to keep of a teacher that moves."""
