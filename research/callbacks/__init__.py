@@ -2,5 +2,6 @@
 
 from research.callbacks.example_losses import ExampleLosses
 from research.callbacks.forgetting import Forgetting
+from research.callbacks.similarity import SentenceSimilarity
 
-__all__ = ["ExampleLosses", "Forgetting"]
+__all__ = ["ExampleLosses", "Forgetting", "SentenceSimilarity"]
