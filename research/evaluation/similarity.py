@@ -39,7 +39,7 @@ def similarity_correlation(student: Student, pairs: Source) -> float:
     Raises:
         UserError: for a record that is no pair with a number.
     """
-    from scipy.stats import spearmanr
+    from torchmetrics.functional import spearman_corrcoef
 
     first, second, scores = [], [], []
     for record in pairs:
@@ -52,4 +52,4 @@ def similarity_correlation(student: Student, pairs: Source) -> float:
     embeddings = embed(student, first + second)
     one, other = embeddings.chunk(2)
     cosines = F.cosine_similarity(one, other)
-    return float(spearmanr(cosines.numpy(), scores).statistic)
+    return float(spearman_corrcoef(cosines, torch.tensor(scores)))
