@@ -44,7 +44,7 @@ def similarity_correlation(student: Student, pairs: Source) -> float:
     first, second, scores = [], [], []
     for record in pairs:
         try:
-            scores.append(float(record["label"]))
+            scores.append(float(record["label"]))  # type: ignore[arg-type]  # a list is refused below
             second.append(record["text_pair"])
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{record.get('where')}: not a pair of texts with a number as its label") from None
