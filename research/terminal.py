@@ -25,11 +25,13 @@ def run_command(arguments: list[str]) -> int:
             return main(arguments[1:])
         if arguments[0] == "data":
             return _data(*arguments[1:])
-        gc.disable()  # looking for garbage among what the imports make would be a third of the start
+        if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
+            gc.disable()  # looking for garbage among what the imports make would be a third of the start
+            importlib.import_module("research.training_cli")
+            gc.freeze()
+            gc.enable()
         from research.training_cli import TrainingCLI
 
-        gc.freeze()
-        gc.enable()
         TrainingCLI(arguments)
         return 0
     except BaseException as error:

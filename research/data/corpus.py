@@ -1,6 +1,5 @@
 """A corpus: unlabelled text in windows that the student can read."""
 
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -68,6 +67,7 @@ class CorpusDataModule(StreamDataModule):
                 "data.streams: a curriculum shows texts by their order; set pack to stream, or leave it out"
             )
         self.pack = pack
+        self._windows: dict[str, Windows | Packed] = {}  # by split, made when first asked for
 
     @property
     def info(self) -> StreamInfo:
@@ -78,14 +78,18 @@ class CorpusDataModule(StreamDataModule):
         assert isinstance(examples, Windows | Packed)
         return self.rows[split][0]["where"][int(examples.row[index])].as_py()
 
-    @lru_cache(maxsize=3)  # noqa: B019  lives as long as the run
     def examples(self, split: str) -> tuple[Examples, Tensor | None]:
+        if split not in self._windows:
+            self._windows[split] = self._cut(split)
+        return self._windows[split], None
+
+    def _cut(self, split: str) -> "Windows | Packed":
         table, rows = self.rows[split]
         student = self.to.student
         room = self.room - student.family.overhead(pair=False)
         if self.pack == "stream":
-            return Packed(table, rows, room, student.vocabulary.end), None
-        return Windows(table, rows, room, even=self.pack is None), None
+            return Packed(table, rows, room, student.vocabulary.end)
+        return Windows(table, rows, room, even=self.pack is None)
 
     def stream(self, split: str) -> Stream:
         part = super().stream(split)

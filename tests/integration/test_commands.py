@@ -123,6 +123,22 @@ def test_a_curriculum_reads_the_losses_that_a_run_writes(program, slices, capsys
     assert program("fit", "taught", *more, "--trainer.max_steps", "3") == 0
 
 
+def test_runs_of_one_process_leave_nothing_behind(program):
+    """Not even past the collector, which passes over what was frozen: models would pile up."""
+    import gc
+
+    from research.models import Student
+
+    gc.collect()
+    gc.unfreeze()
+    before = sum(isinstance(o, Student) for o in gc.get_objects())
+    for _ in range(3):
+        assert program("fit", "many", "--trainer.max_steps", "1") == 0
+    gc.collect()
+    gc.unfreeze()
+    assert sum(isinstance(o, Student) for o in gc.get_objects()) <= before
+
+
 def test_the_saved_config_repeats_the_run(program):
     assert program("fit", "first") == 0
     saved = program.run_folder("first") / "config.yaml"
