@@ -19,6 +19,7 @@ WITHOUT_CLASS = re.compile(
     r"Expected an instantiatable class, but (.+) is abstract|Not a valid subclass of (\w+)\. Got value: \{"
 )
 VALUE = re.compile(r"(?:Got value|Given value|import path string): (.*)|Import path (\S+)")
+EXTRAS = {"torchjd": "torchjd"}  # libraries whose classes a config names, and what installs them
 NOISE = re.compile(r"Subclass types expect one of|- a (class path|dict)|Subtypes:|Errors:|Given value")
 
 
@@ -31,11 +32,15 @@ class Refused(BaseException):
 
 
 def build(class_type: type, *args: Any, **kwargs: Any) -> Any:
-    """The instantiator for jsonargparse: what the constructor refuses is raised as :class:`Refused`."""
+    """The instantiator for jsonargparse: what our constructor, or a library's, refuses is raised as :class:`Refused`."""
     try:
         return class_type(*args, **kwargs)
     except UserError as error:
         raise Refused(error, class_type, kwargs) from error
+    except (ImportError, ValueError) as error:
+        if class_type.__module__.startswith("research."):
+            raise
+        raise Refused(UserError(str(error).splitlines()[0]), class_type, kwargs) from error
 
 
 def refusal(refused: Refused, config: Mapping[str, Any]) -> UserError:
@@ -168,6 +173,8 @@ def _about_value(reason: str, types: list[str], value: str | None) -> str:
     """A wrong type as "must be float, not 'x'", where each of a union's ``types`` was tried."""
     if "import path string" in reason:
         return f"'{value}' is no class; write its full path, such as research.objectives.MaskedLM"
+    if (match := re.match(r"No module named '(\w+)", reason)) and match[1] in EXTRAS:
+        return f"{reason}; it needs the extra: pip install 'hybrid-fine-tuning[{EXTRAS[match[1]]}]'"
     expected = re.match(r"Expected an? (.+?)(?:\. Got value: .*)?$", reason)
     if not expected:
         return _plain(reason)

@@ -19,6 +19,7 @@ from research.objectives.base import Objective
 from research.optimisation import Optimisation
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
+from research.weighting.base import Weights
 
 
 class HybridModule(LightningModule):
@@ -89,6 +90,7 @@ class HybridModule(LightningModule):
         if self.trainer.training:
             for _, objective in self._objectives():
                 objective.prepare(self.student, self.teacher, self._read)
+        self.weighting.build(list(self.objectives), self.student.shared(), list(self.parameters()))
 
     def on_fit_start(self) -> None:
         self.student.train()
@@ -105,6 +107,9 @@ class HybridModule(LightningModule):
         loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})
         self._log_step(losses, weights, loss)
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        self._log_weights(self.weighting.backward(loss))
 
     def on_train_batch_start(self, batch: dict[str, Batch | None], batch_idx: int) -> None:
         """Seed the dropout of this step by its number, whatever happened before."""
@@ -151,7 +156,9 @@ class HybridModule(LightningModule):
         return predict(self.student, stream, self.streams[stream], batch)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_results("validation")
+        figures = self._log_results("validation")
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.weighting.observe(figures)
 
     def on_test_epoch_end(self) -> None:
         self._log_results("test")
@@ -159,7 +166,11 @@ class HybridModule(LightningModule):
     def configure_optimizers(self) -> Any:
         depths = {f"student.{name}": depth for name, depth in self.student.depths().items()}
         optimizer, schedule = self.optimisation.build(
-            self.named_parameters(), lambda name: depths.get(name), self.student.depth, self.total_steps
+            [(name, p) for name, p in self.named_parameters() if not name.startswith("weighting.")],
+            lambda name: depths.get(name),
+            self.student.depth,
+            self.total_steps,
+            self.weighting.groups(),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -198,7 +209,7 @@ class HybridModule(LightningModule):
         for objective in reading.values():
             objective.measure(step)
 
-    def _log_results(self, split: str) -> None:
+    def _log_results(self, split: str) -> dict[str, float]:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         held_out = data.held_out_streams(split)
         reading = {name: o for name, o in self._objectives() if o.stream in held_out}
@@ -206,18 +217,23 @@ class HybridModule(LightningModule):
         self.log_dict(results, logger=False)
         for logger in self.trainer.loggers:
             logger.log_metrics(results, self.trainer.fit_loop.epoch_loop.batch_progress.total.ready)
+        return results
 
-    def _log_step(self, losses: dict[str, Tensor], weights: dict[str, float], loss: Tensor) -> None:
+    def _log_step(self, losses: dict[str, Tensor], weights: Weights, loss: Tensor) -> None:
         """Keep the step's figures for the loggers, and show the losses in the progress bar."""
         raw = {name: value.detach() for name, value in losses.items()}
         self.figures = {
             "loss": loss.detach(),
             **{f"loss/{name}": value for name, value in raw.items()},
-            **{f"weighted/{name}": value * weights[name] for name, value in raw.items()},
-            **{f"weight/{name}": weight for name, weight in weights.items()},
             "learning_rate": self.trainer.optimizers[0].param_groups[-1]["lr"],
         }
+        self._log_weights(weights)
         self.log_dict({"loss": loss.detach(), **raw}, prog_bar=True, logger=False)
+
+    def _log_weights(self, weights: Weights) -> None:
+        for name, weight in weights.items():
+            self.figures[f"weight/{name}"] = weight
+            self.figures[f"weighted/{name}"] = weight * self.figures[f"loss/{name}"]
 
 
 def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:

@@ -1,7 +1,7 @@
 """AdamW over parameter groups: no decay for biases and norms, lower rates for lower layers."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,11 +105,16 @@ class Optimisation:
         check("head_lr", self.head_lr is None or 0 < self.head_lr < math.inf, "be greater than 0")
 
     def build(
-        self, named_parameters: Named, depth_of: DepthOf, depths: int, total_steps: int
+        self,
+        named_parameters: Named,
+        depth_of: DepthOf,
+        depths: int,
+        total_steps: int,
+        more: Sequence[dict[str, Any]] = (),
     ) -> tuple[AdamW, LambdaLR]:
         """The optimiser and its scheduler, to be stepped after each of ``total_steps`` optimiser steps.
 
-        ``depth_of`` and ``depths`` are as in :func:`parameter_groups`.
+        ``depth_of`` and ``depths`` are as in :func:`parameter_groups`; ``more`` are groups beside those.
 
         Raises:
             UserError: if no parameter is left to train, or the length of the run is not known.
@@ -121,6 +126,7 @@ class Optimisation:
         )
         if not groups:
             raise UserError("model.student: every parameter is frozen; leave some to train")
+        groups = [*more, *groups]
         tensors = [parameter for group in groups for parameter in group["params"]]
         fused = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in tensors)
         optimiser = AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused or None)

@@ -115,6 +115,10 @@ class TrainingCLI(LightningCLI):
             raise UserError(f"{self.subcommand}: give --ckpt_path last, or the path of a checkpoint")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
+        sharded = any(name in str(trainer.get("strategy")).lower() for name in ("fsdp", "deepspeed"))
+        if sharded:
+            self.model.weighting.check_sharded()
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
         self.model.config = self.dump
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
@@ -126,7 +130,6 @@ class TrainingCLI(LightningCLI):
         fitting = self.subcommand == "fit"
         if fitting:
             self._save_config()
-        trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
         chosen = trainer.get("logger")
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
@@ -141,7 +144,7 @@ class TrainingCLI(LightningCLI):
         ]
         if trainer.get("enable_progress_bar") is not False:
             trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
-        if not any(name in str(trainer.get("strategy")).lower() for name in ("fsdp", "deepspeed")):
+        if not sharded:
             trainer["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpointIO()]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting

@@ -228,6 +228,15 @@ class Student(nn.Module):
 
         return {name: depth(name, p) for name, p in self.named_parameters()}
 
+    def shared(self) -> list[list[nn.Parameter]]:
+        """The backbone's trainable parameters, which objectives share: a list a depth, from the top down."""
+        depths = self.depths()
+        layers: dict[int, list[nn.Parameter]] = {}
+        for name, p in self.named_parameters():
+            if p.requires_grad and (depth := depths[name]) is not None:
+                layers.setdefault(depth, []).append(p)
+        return [layers[depth] for depth in sorted(layers, reverse=True)]
+
     @property
     def depth(self) -> int:
         return max(len(getattr(owner, attribute)) for owner, attribute in self.family.stacks(self._built()))

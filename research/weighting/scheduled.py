@@ -1,22 +1,41 @@
 """Weights that move over training, such as a hand-over from pre-training to fine-tuning."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from torch import nn
 
 from research.ramp import Ramp
 from research.weighting.base import Weighting
+from research.weighting.plateau import Plateau
+
+Plan = dict[str, float | Ramp | Plateau]
 
 
 class Scheduled(Weighting):
     """Args:
-    weights: for each objective a number at least 0 or a :class:`Ramp`; 1 for one that is not named.
+    weights: for each objective a number at least 0, a :class:`Ramp` or a :class:`Plateau`; 1 for one not named.
     """
 
-    def __init__(self, weights: dict[str, float | Ramp]) -> None:
+    def __init__(self, weights: Plan) -> None:
         super().__init__()
-        self.ramps = {n: w if isinstance(w, Ramp) else Ramp(w, w, "constant") for n, w in weights.items()}
+        self.plan = {n: Ramp(w, w, "constant") if isinstance(w, int | float) else w for n, w in weights.items()}
+        self.plateaus = nn.ModuleDict({name: w for name, w in weights.items() if isinstance(w, Plateau)})
 
     def names(self) -> Iterable[str]:
-        return self.ramps
+        return self.plan
+
+    def check(self, objectives: Iterable[str]) -> None:
+        known = list(objectives)
+        super().check(known)
+        for name, plateau in self._plateaus():
+            plateau.check(f"model.weighting.weights.{name}", known)
 
     def weight(self, name: str, progress: float) -> float:
-        return self.ramps[name].at(progress) if name in self.ramps else 1.0
+        return self.plan[name].at(progress) if name in self.plan else 1.0
+
+    def observe(self, figures: Mapping[str, float]) -> None:
+        for name, plateau in self._plateaus():
+            plateau.observe(f"model.weighting.weights.{name}", figures)
+
+    def _plateaus(self) -> list[tuple[str, Plateau]]:
+        return list(self.plateaus.items())  # type: ignore[arg-type]
