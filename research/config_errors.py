@@ -32,7 +32,7 @@ class Refused(BaseException):
 
 
 def build(class_type: type, *args: Any, **kwargs: Any) -> Any:
-    """The instantiator for jsonargparse: what our constructor, or a library's, refuses is raised as :class:`Refused`."""
+    """The instantiator for jsonargparse: what a constructor refuses is raised as :class:`Refused`."""
     try:
         return class_type(*args, **kwargs)
     except UserError as error:

@@ -42,6 +42,7 @@ class Adaptive(Scheduled):
         """
 
     def weights_of(self, losses: Mapping[str, Tensor], progress: float) -> Weights:
+        self.float()  # a module that is cast to half precision takes its buffers along, and these count and sum
         values = averaged(torch.stack([loss.detach().float() for loss in losses.values()]))
         factors = self.factors(values, [self.places[name] for name in losses])
         return {n: self.weight(n, progress) * factor for n, factor in zip(losses, factors, strict=True)}

@@ -50,9 +50,7 @@ class Plateau(nn.Module):
         """
         known, name = list(objectives), self.figure.partition("/")[0]
         if name not in known:
-            raise UserError(
-                f"{key}: figure {self.figure}: no objective is called '{name}'; there are {', '.join(known)}"
-            )
+            raise UserError(f"{key}: its figure is of no objective '{name}'; there are {', '.join(known)}")
 
     def at(self, progress: float) -> float:
         """The weight now, however far the training is."""

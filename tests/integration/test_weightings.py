@@ -1,0 +1,83 @@
+"""Weightings that have a state, in runs of the real program: resumed exactly, logged, and refused where they cannot be."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from research.callbacks.metrics_log import MetricsLog
+
+STEPS = ["--trainer.max_steps", "12", "--trainer.val_check_interval", "2"]
+SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
+TURNS = ["--data.mixture", SAMPLED, "--trainer.check_val_every_n_epoch", "null"]
+PLATEAU = (
+    "{class_path: research.weighting.Plateau, init_args: {start: 1, end: 0.2, figure: mlm/loss, patience: 1, moves: 9}}"
+)
+AGGREGATOR = "{aggregator: torchjd.aggregation.PCGrad}"
+KINDS = {  # a state in parameters, in buffers, beside them, and in the step's random numbers
+    "uncertainty": ["research.weighting.Uncertainty"],
+    "gradnorm": ["research.weighting.GradNorm", *TURNS],
+    "plateau": [f"{{class_path: research.weighting.Scheduled, init_args: {{weights: {{mlm: {PLATEAU}}}}}}}"],
+    "aggregation": [f"{{class_path: research.weighting.Aggregation, init_args: {AGGREGATOR}}}",
+                    "--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "6"],
+}  # fmt: skip
+
+
+def state(program, name):
+    checkpoint = torch.load(program.run_folder(name) / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint["state_dict"] | {
+        f"optimiser.{number}.{key}": value
+        for number, state in checkpoint["optimizer_states"][0]["state"].items()
+        for key, value in state.items()
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumed_run_is_the_same_run(program, monkeypatch, kind):
+    pytest.importorskip("torchjd", reason="the extra torchjd is not installed")
+    more = [*STEPS, "--model.weighting", *KINDS[kind]]
+    assert program("fit", f"{kind}-whole", *more) == 0
+    log, fired = MetricsLog.on_train_batch_end, []
+
+    def signal_self(self, trainer, *args):
+        log(self, trainer, *args)
+        if trainer.fit_loop.epoch_loop.batch_progress.total.ready == 7 and not fired:
+            fired.append(os.kill(os.getpid(), signal.SIGTERM))
+
+    monkeypatch.setattr(MetricsLog, "on_train_batch_end", signal_self)
+    assert program("fit", kind, *more) == 128 + signal.SIGTERM
+    assert program("fit", kind, *more, "--ckpt_path", "last") == 0
+    rows = program.log(f"{kind}-whole")
+    assert program.log(kind) == rows
+    expected, got = state(program, f"{kind}-whole"), state(program, kind)
+    assert expected.keys() == got.keys()
+    for key, value in expected.items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(got[key])), key
+    used = [{row[f"weight/{name}"] for row in rows if row[f"weight/{name}"]} for name in ("mlm", "ce")]
+    assert len(used[0]) > 2, "its weight does not move"
+    assert all(
+        float(row["weighted/mlm"]) == pytest.approx(float(row["weight/mlm"]) * float(row["loss/mlm"]), rel=1e-4)
+        for row in rows
+        if row["weight/mlm"]
+    )
+
+
+@pytest.mark.parametrize("weighting", ["GradNorm", "Aggregation"])
+@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_2"])
+def test_sharded_parameters_are_refused(program, capsys, weighting, strategy):
+    pytest.importorskip("torchjd", reason="the extra torchjd is not installed")
+    more = ["--model.weighting", f"research.weighting.{weighting}", "--trainer.strategy", strategy]
+    assert program("fit", "sharded", *more) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: trainer.strategy: the weighting {weighting} differentiates losses one by one")
+    assert told.count("\n") == 1 and not program.run_folder("sharded").exists()
+
+
+def test_a_library_refuses_in_one_line(program, capsys):
+    pytest.importorskip("cvxpy", reason="the extra torchjd is not installed")
+    aggregator = "{class_path: torchjd.aggregation.CAGrad, init_args: {c: -1.0}}"
+    weighting = f"{{class_path: research.weighting.Aggregation, init_args: {{aggregator: {aggregator}}}}}"
+    assert program("fit", "refused", "--model.weighting", weighting) == 2
+    told = "error: model.weighting.init_args.aggregator: c must be non-negative, but got -1.0.\n"
+    assert capsys.readouterr().err == told
