@@ -102,6 +102,18 @@ def test_each_trained_parameter_exactly_once(bert: nn.Module) -> None:
     assert {id(p) for g in groups for p in g["params"]} == {id(p) for p in bert.parameters()} - frozen
 
 
+def test_groups_of_others_have_their_own_rate_and_the_same_schedule() -> None:
+    model, other = nn.Linear(2, 2), nn.Parameter(torch.zeros(1))
+    more = [{"params": [other], "lr": 0.5, "weight_decay": 0.0, "name": "weighting"}]
+    settings = Optimisation(lr=0.1, schedule=Linear(2))
+    optimiser, schedule = settings.build(model.named_parameters(), lambda name: None, 1, 10, more)
+    assert optimiser.param_groups[-1]["name"].startswith("head"), "the last group's rate is the one that is logged"
+    optimiser.step()
+    schedule.step()
+    rates = {group["name"]: group["lr"] for group in optimiser.param_groups}
+    assert rates == pytest.approx({"weighting": 0.25, "head/decay": 0.05, "head/no_decay": 0.05})
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_steps_equal_adamw_by_hand(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)

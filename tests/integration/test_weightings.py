@@ -1,4 +1,4 @@
-"""Weightings that have a state, in runs of the real program: resumed exactly, logged, and refused where they cannot be."""
+"""Weightings that have a state, in runs of the real program: resumed exactly, logged, refused where they cannot be."""
 
 import os
 import signal
@@ -11,9 +11,8 @@ from research.callbacks.metrics_log import MetricsLog
 STEPS = ["--trainer.max_steps", "12", "--trainer.val_check_interval", "2"]
 SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
 TURNS = ["--data.mixture", SAMPLED, "--trainer.check_val_every_n_epoch", "null"]
-PLATEAU = (
-    "{class_path: research.weighting.Plateau, init_args: {start: 1, end: 0.2, figure: mlm/loss, patience: 1, moves: 9}}"
-)
+MOVES = "{start: 1, end: 0.2, figure: mlm/loss, patience: 1, moves: 9, larger_is_better: true}"  # though the loss falls
+PLATEAU = f"{{class_path: research.weighting.Plateau, init_args: {MOVES}}}"
 AGGREGATOR = "{aggregator: torchjd.aggregation.PCGrad}"
 KINDS = {  # a state in parameters, in buffers, beside them, and in the step's random numbers
     "uncertainty": ["research.weighting.Uncertainty"],

@@ -237,6 +237,19 @@ def test_depths(kind: str, make: Any) -> None:
     assert set(depths.values()) == {0, 1, 2, 3, 4, None}
 
 
+def test_shared_parameters_from_the_top_down(kind: str, make: Any) -> None:
+    """All that is trained of the backbone, tied embeddings once, and no head."""
+    student = make(kind, freeze_layers=1)
+    student.add_head("task", 2)
+    names = {id(p): name for name, p in student.named_parameters()}
+    found = [[names[id(p)] for p in layer] for layer in student.shared()]
+    assert sorted(name for layer in found for name in layer) == sorted(
+        name for name, p in student.named_parameters() if p.requires_grad and re.match(f"model.{BACKBONE[kind]}", name)
+    )
+    for layer, at in zip(found, (3, 2, 1), strict=True):
+        assert any(re.match(r"model\." + LAYER[kind] % at, name) for name in layer)
+
+
 def test_gradient_checkpointing_changes_neither_loss_nor_gradients(kind: str, make: Any, read: Any) -> None:
     results = []
     for checkpointed in (False, True):
