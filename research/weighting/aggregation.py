@@ -60,8 +60,10 @@ class Aggregation(Scheduled):
         seeds = torch.autograd.grad(loss, losses, retain_graph=True)
         unit = seeds[0] / planned[next(iter(named))]  # of a gradient scaler, and of accumulated batches
         gramian = torch.zeros(len(losses), len(losses), device=loss.device)
+        rows: list[tuple[Tensor, Tensor]] = []
         for part in self.backbone:
-            rows = [gradient([each], [seed], part) for each, seed in zip(losses, seeds, strict=True)]
+            rows.clear()  # of the part before, to make room
+            rows += [gradient([each], [seed], part) for each, seed in zip(losses, seeds, strict=True)]
             gramian = gramian + gramian_of([vector for vector, _ in rows])
         shares = self._shares(gramian / unit**2)
         if len(self.backbone) == 1:
