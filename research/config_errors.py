@@ -173,8 +173,6 @@ def _about_value(reason: str, types: list[str], value: str | None) -> str:
     """A wrong type as "must be float, not 'x'", where each of a union's ``types`` was tried."""
     if "import path string" in reason:
         return f"'{value}' is no class; write its full path, such as research.objectives.MaskedLM"
-    if (match := re.match(r"No module named '(\w+)", reason)) and match[1] in EXTRAS:
-        return f"{reason}; it needs the extra: pip install 'hybrid-fine-tuning[{EXTRAS[match[1]]}]'"
     expected = re.match(r"Expected an? (.+?)(?:\. Got value: .*)?$", reason)
     if not expected:
         return _plain(reason)
@@ -184,6 +182,8 @@ def _about_value(reason: str, types: list[str], value: str | None) -> str:
 
 
 def _plain(text: str) -> str:
+    if (match := re.match(r"No module named '(\w+)", text)) and match[1] in EXTRAS:
+        return f"{text}; it needs the extra: pip install 'hybrid-fine-tuning[{EXTRAS[match[1]]}]'"
     text = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", text).replace("NoneType", "null")
     return re.sub(r"(?:typing\.)?Literal\[(.+?)\]", r"\1", text)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from research.callbacks.metrics_log import MetricsLog
+from research.config_errors import EXTRAS
 
 STEPS = ["--trainer.max_steps", "12", "--trainer.val_check_interval", "2"]
 SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
@@ -80,3 +81,11 @@ def test_a_library_refuses_in_one_line(program, capsys):
     assert program("fit", "refused", "--model.weighting", weighting) == 2
     told = "error: model.weighting.init_args.aggregator: c must be non-negative, but got -1.0.\n"
     assert capsys.readouterr().err == told
+
+
+def test_a_library_that_is_missing_names_its_extra(program, capsys, monkeypatch):
+    monkeypatch.setitem(EXTRAS, "no_such_library", "torchjd")
+    weighting = "{class_path: research.weighting.Aggregation, init_args: {aggregator: no_such_library.UPGrad}}"
+    assert program("fit", "missing", "--model.weighting", weighting) == 2
+    told = "No module named 'no_such_library'; it needs the extra: pip install 'hybrid-fine-tuning[torchjd]'\n"
+    assert capsys.readouterr().err == f"error: model.weighting.init_args.aggregator: {told}"
