@@ -1,8 +1,18 @@
 """What the documents show works."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 import sys
 from pathlib import Path
+
+import research.objectives
+import research.weighting
+from research.models import teachers
+from research.models.teachers import Teacher
+from research.objectives import Objective
+from research.weighting import Weighting
 
 ROOT = Path(__file__).parents[1]
 IMPORTS = """
@@ -50,3 +60,31 @@ def test_figures_in_the_readme_are_those_of_the_results():
         results = (ROOT / name).read_text().splitlines()
         for row in table.splitlines():
             assert row in results, (name, row)
+
+
+def named_by_configs():
+    """The objectives, weightings and teachers that a config can name: every class of these rooms that can be made."""
+    found = {}
+    for package, base in ((research.objectives, Objective), (research.weighting, Weighting), (teachers, Teacher)):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            for name, thing in vars(importlib.import_module(module.name)).items():
+                if isinstance(thing, type) and issubclass(thing, base) and not inspect.isabstract(thing):
+                    found[name] = thing
+    return found
+
+
+def test_each_objective_weighting_and_teacher_is_described():
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    entries = {entry.split("\n", 1)[0].strip(): entry for entry in page.split("\n### ")[1:]}
+    classes = named_by_configs()
+    assert classes.keys() - entries.keys() == set(), "not described"
+    for name, entry in entries.items():
+        parts = re.findall(r"^- \*\*(.+?)\*\*: \S", entry, re.M)
+        assert parts == ["Data", "Use it", "Formula", "Paper", "Cost"], name
+        what = entry.splitlines()[1]
+        assert what and not what.startswith("-") and what.endswith("."), name
+        assert re.search(r"\b(19|20)\d\d\b|none", entry.split("**Paper**")[1].splitlines()[0]), name
+    others = entries.keys() - classes.keys()
+    source = "\n".join(path.read_text() for path in (ROOT / "research").rglob("*.py"))
+    for name in others:  # views, optimisers and callbacks that belong to a method
+        assert re.search(rf"^class {name}\b", source, re.M), f"{name} is described, but not there"
