@@ -1,4 +1,4 @@
-"""A task: labelled examples to classify, regress, or generate from."""
+"""A task: labelled examples to classify, regress, generate from, or compare."""
 
 import json
 import logging
@@ -20,23 +20,30 @@ from research.errors import UserError
 
 log = logging.getLogger(__name__)
 
+COMPANIONS = {"generate": ("target", "target"), "pair": ("text_pair", "second")}  # instead of a label: field, column
+
 
 class Texts:
-    """Whole texts or pairs, cut on the right to ``room`` tokens, and targets to ``target_room``."""
+    """Whole texts or pairs, cut on the right to ``room`` tokens, and targets to ``target_room``.
 
-    def __init__(self, table: pa.Table, rows: np.ndarray, room: int | None, target_room: int | None) -> None:
-        self.rows, self.room, self.target_room = rows, room, target_room
+    ``apart`` gives each text of a pair that room, instead of both together.
+    """
+
+    def __init__(
+        self, table: pa.Table, rows: np.ndarray, room: int | None, target_room: int | None, apart: bool = False
+    ) -> None:
+        self.rows, self.room, self.target_room, self.apart = rows, room, target_room, apart
         self.first, self.second, self.target = (Column(table, name) for name in ("first", "second", "target"))
-        full = self.first.lengths[rows] + self.second.lengths[rows]
-        self.lengths = full if room is None else np.minimum(full, room)
+        self.full = (np.maximum if apart else np.add)(self.first.lengths[rows], self.second.lengths[rows])
+        self.lengths = self.full if room is None else np.minimum(self.full, room)
 
     def __getitem__(self, index: int) -> Example:
         row = self.rows[index]
         first = self.first[row].astype(np.int64)
         second = self.second[row].astype(np.int64) if self.second.present else None
         target = self.target[row].astype(np.int64)[: self.target_room] if self.target.present else None
-        if self.room is not None and second is None:
-            first = first[: self.room]
+        if self.room is not None and (second is None or self.apart):
+            first, second = first[: self.room], None if second is None else second[: self.room]
         elif self.room is not None and second is not None:
             keep = min(len(second), max(self.room // 2, self.room - len(first)))
             first, second = first[: self.room - keep], second[:keep]
@@ -44,12 +51,13 @@ class Texts:
 
 
 class TaskDataModule(StreamDataModule):
-    """Labelled examples.
+    """Labelled examples, or texts that belong together.
 
     Args:
         source: as for every stream, like the settings not named here.
-        problem: ``classify`` (one label), ``multilabel`` (a list of labels), ``regress`` (a number), or ``generate``
-            (a target text).
+        problem: ``classify`` (one label), ``multilabel`` (a list of labels), ``regress`` (a number), ``generate``
+            (a target text), or ``pair`` (a text_pair that belongs to the text, and maybe a target that does not; each
+            is read by a view of its own, :class:`research.data.one_text.OneText`).
         shots: train on this many examples of each class only.
         shots_seed: which ones.
         max_length: longer texts are cut; without it, a text longer than the student takes is an error.
@@ -59,7 +67,7 @@ class TaskDataModule(StreamDataModule):
     def __init__(
         self,
         source: Source,
-        problem: Literal["classify", "multilabel", "regress", "generate"] = "classify",
+        problem: Literal["classify", "multilabel", "regress", "generate", "pair"] = "classify",
         validation: float | Source = 0.1,
         test: float | Source = 0.0,
         split_seed: int = 0,
@@ -102,12 +110,13 @@ class TaskDataModule(StreamDataModule):
             self._keep_shots(values)
         for split in self.rows:
             self._labels(split)  # a label that training has not shown is refused before training
-        if self.problem == "generate":
-            self._check_targets()
+        if self.problem in COMPANIONS:
+            self._check_companions(*COMPANIONS[self.problem])
 
     def examples(self, split: str) -> tuple[Examples, Tensor | None]:
         table, rows = self.rows[split]
-        texts = Texts(table, rows, self._room(table), self.max_target_length)
+        room, apart = self._room(table), self.problem == "pair"
+        texts = Texts(table, rows, room, room if apart else self.max_target_length, apart)
         self._check_lengths(texts, table, rows, split)
         return texts, self._labels(split)
 
@@ -115,22 +124,22 @@ class TaskDataModule(StreamDataModule):
         student = self.to.student
         if self.limit is None:
             return None
-        room = self.limit - student.family.overhead(Column(table, "second").present)
+        room = self.limit - student.family.overhead(self.problem != "pair" and Column(table, "second").present)
         if self.problem == "generate" and student.family.name == "decoder":
             room -= self.max_target_length  # source and target share one sequence
         if room < 1:
             raise UserError(f"{self.key('max_length')} is {self.limit}: it leaves no room for the source text")
         return room
 
-    def _check_targets(self) -> None:
+    def _check_companions(self, field: str, column: str) -> None:
         for table, rows in self.rows.values():
-            absent = np.flatnonzero(table["target"].is_null().to_numpy()[rows])
+            absent = np.flatnonzero(table[column].is_null().to_numpy()[rows])
             if len(absent):
                 where = table["where"][int(rows[absent[0]])].as_py()
-                raise UserError(f"{where}: the record has no target, which problem 'generate' needs")
+                raise UserError(f"{where}: the record has no {field}, which problem '{self.problem}' needs")
 
     def _check_lengths(self, texts: Texts, table: pa.Table, rows: np.ndarray, split: str) -> None:
-        full = texts.first.lengths[rows] + texts.second.lengths[rows]
+        full = texts.full
         long = np.flatnonzero(full > texts.room) if texts.room is not None else np.zeros(0, int)
         if len(long) == 0:
             return
@@ -145,12 +154,12 @@ class TaskDataModule(StreamDataModule):
     def _values(self, split: str) -> list[tuple[object, str]]:
         table, rows = self.rows[split]
         labels, where = table["label"].take(pa.array(rows)).to_pylist(), table["where"].take(pa.array(rows)).to_pylist()
-        if self.problem != "generate" and None in labels:
+        if self.problem not in COMPANIONS and None in labels:
             raise UserError(f"{where[labels.index(None)]}: the record has no label; name its column in the source")
         return [(None if v is None else json.loads(v), w) for v, w in zip(labels, where, strict=True)]
 
     def _labels(self, split: str) -> Tensor | None:
-        if self.problem == "generate":
+        if self.problem in COMPANIONS:
             return None
         values = self._values(split)
         if self.problem == "regress":

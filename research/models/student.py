@@ -1,9 +1,8 @@
 """The model that is trained: a Transformers backbone of any family, its pooling and its heads."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from research.data.batch import Tokens
@@ -11,10 +10,12 @@ from research.data.vocabulary import Vocabulary
 from research.errors import UserError
 from research.models.attention import use_blocked_attention
 from research.models.backbone import load_config, load_model, load_tokenizer
+from research.models.chunks import in_chunks
 from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
+from research.models.pooling import Pooling, first_layer, pooled
 from research.models.tokenizer import TrainedTokenizer
 from research.step import Encoded
 
@@ -43,6 +44,8 @@ class Student(nn.Module):
         dropout: replaces the dropout rates of the configuration, in [0, 1).
         freeze_layers: embeddings and this many lowest layers stay as they are; -1 freezes the whole backbone.
         gradient_checkpointing: trade time for memory.
+        chunk: rows encoded at once in training; a taller batch is encoded part by part, and again in the backward
+            pass, so that a contrastive batch is not bounded by memory (GradCache).
         lora: settings of a PEFT ``LoraConfig``; needs the extra ``lora``.
 
     Raises:
@@ -56,10 +59,11 @@ class Student(nn.Module):
         architecture: dict[str, Any] | None = None,
         tokenizer: str | TrainedTokenizer | None = None,
         keep_layers: list[int] | None = None,
-        pooling: Literal["mean", "first", "last"] | None = None,
+        pooling: Pooling | None = None,
         dropout: float | None = None,
         freeze_layers: int = 0,
         gradient_checkpointing: bool = False,
+        chunk: int | None = None,
         lora: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -71,10 +75,12 @@ class Student(nn.Module):
             raise UserError(f"model.student: dropout is {dropout}; it must lie in [0, 1)")
         if freeze_layers < -1:
             raise UserError(f"model.student: freeze_layers is {freeze_layers}; it must be at least -1")
+        if chunk is not None and chunk < 1:
+            raise UserError(f"model.student: chunk is {chunk}; it must be at least 1")
         self.backbone, self.revision, self.architecture = backbone, revision, architecture
         self._tokenizer, self._pooling = tokenizer, pooling
         self.keep_layers, self.dropout, self.freeze_layers = keep_layers, dropout, freeze_layers
-        self.gradient_checkpointing, self.lora = gradient_checkpointing, lora
+        self.gradient_checkpointing, self.chunk, self.lora = gradient_checkpointing, chunk, lora
         self.model: nn.Module | None = None
         self.heads = nn.ModuleDict()
 
@@ -179,22 +185,24 @@ class Student(nn.Module):
 
     def forward(self, tokens: Tokens) -> Encoded:
         """Encode (N, L) tokens into hidden states (N, L or D, H)."""
+        if self.chunk is None or len(tokens.ids) <= self.chunk:
+            return Encoded(*self._states(tokens), tokens)
+        return Encoded(*in_chunks(self._states, tokens, self.chunk), tokens)
+
+    def _states(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         assert self.model is not None, "Student.build() comes before forward"
-        hidden, memory = self.family.hidden(self.model, tokens)
-        return Encoded(hidden, memory, tokens)
+        if self.pooling != "first_last":
+            return self.family.hidden(self.model, tokens)
+        with first_layer(*self.family.stacks(self.model)[0]) as first:
+            hidden, memory = self.family.hidden(self.model, tokens)
+        return hidden, (first[0] + memory) / 2
 
     def embedding(self, encoded: Encoded) -> Tensor:
         """Pool token states into (N, H), a row a document where several are packed in one."""
         mask, states = encoded.tokens.mask, encoded.memory
         if encoded.tokens.segments is not None:
             states, mask = unpacked(states, encoded.tokens.segments)
-        if self.pooling == "first":
-            return states[:, 0]
-        if self.pooling == "last":
-            last = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)
-            return states[torch.arange(len(states), device=states.device), last]
-        weights = mask.to(states.dtype).unsqueeze(-1)
-        return (states * weights).sum(1) / weights.sum(1)
+        return pooled(states, mask, self.pooling)
 
     def class_logits(self, encoded: Encoded, stream: str) -> Tensor:
         """Logits (N, outputs) of the stream's head."""

@@ -8,8 +8,11 @@ from research.objectives.distillation import Distillation
 from research.objectives.generation import Generation
 from research.objectives.masked_lm import MaskedLM
 from research.objectives.mixup import Mixup
+from research.objectives.momentum_contrast import MomentumContrast
 from research.objectives.regression import Regression
+from research.objectives.span_contrastive import SpanContrastive
 from research.objectives.span_corruption import SpanCorruption
+from research.objectives.supervised_contrastive import SupervisedContrastive
 
 __all__ = [
     "CausalLM",
@@ -19,7 +22,10 @@ __all__ = [
     "Generation",
     "MaskedLM",
     "Mixup",
+    "MomentumContrast",
     "Objective",
     "Regression",
+    "SpanContrastive",
     "SpanCorruption",
+    "SupervisedContrastive",
 ]

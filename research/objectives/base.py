@@ -35,7 +35,7 @@ class Objective(nn.Module, ABC):
 
     families: ClassVar[tuple[str, ...]] = ALL_FAMILIES
     """The families of students that the objective has a meaning for."""
-    problems: ClassVar[tuple[str, ...]] = ("unlabelled", "classify", "multilabel", "regress", "generate")
+    problems: ClassVar[tuple[str, ...]] = ("unlabelled", "classify", "multilabel", "regress", "generate", "pair")
     """The kinds of stream that it can read."""
 
     def __init__(self, stream: str) -> None:

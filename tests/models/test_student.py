@@ -101,16 +101,37 @@ def test_minilm_embeds_as_transformers_does(read: Any) -> None:
     torch.testing.assert_close(got, (out * mask).sum(1) / mask.sum(1), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("pooling", ["mean", "first", "last", "max", "weighted_mean"])
 def test_pooling_by_hand(pooling: str, make: Any, read: Any) -> None:
     student = make("bert", pooling=pooling)
     tokens = read(student)
     encoded = student(tokens)
     for states, mask, got in zip(encoded.memory, tokens.mask, student.embedding(encoded), strict=True):
         real = [state for state, keep in zip(states, mask, strict=True) if keep]
-        expected = {"mean": sum(real) / len(real), "first": real[0], "last": real[-1]}[pooling]
+        weighted = sum((i + 1) * state for i, state in enumerate(real)) / sum(range(1, len(real) + 1))
+        expected = {
+            "mean": sum(real) / len(real),
+            "first": real[0],
+            "last": real[-1],
+            "max": torch.stack(real).max(0).values,
+            "weighted_mean": weighted,
+        }[pooling]
         torch.testing.assert_close(got, expected)
     assert len(set(tokens.mask.sum(1).tolist())) == 3, "padding must be there to be left out"
+
+
+def test_first_and_last_layer(kind: str, saved: Any, reference: Any, read: Any) -> None:
+    """By the hidden states that transformers gives out; the language model's states stay those of the last layer."""
+    student = Student(str(saved(kind)), pooling="first_last")
+    student.build()
+    tokens, model = read(student.eval()), reference(kind)
+    inner = model.get_encoder() if kind == "t5" else model.base_model
+    states = inner(tokens.ids, attention_mask=tokens.mask.long(), output_hidden_states=True).hidden_states
+    mask = tokens.mask.unsqueeze(-1)
+    encoded = student(tokens)
+    expected = (mask * (states[1] + states[-1]) / 2).sum(1) / mask.sum(1)
+    torch.testing.assert_close(student.embedding(encoded), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encoded.hidden[tokens.mask], states[-1][tokens.mask], atol=1e-5, rtol=1e-5)
 
 
 def test_default_pooling_of_each_family(make: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from research.data.augment import TokenCutoff
+from research.data.one_text import OneText
 from research.errors import UserError
 from research.objectives import Contrastive
 from research.objectives.contrastive import info_nce
@@ -41,6 +42,43 @@ def test_sentence_transformers(pair: tuple[Tensor, Tensor]) -> None:
     reference = losses.MultipleNegativesRankingLoss(None, scale=1 / 0.05)
     expected = reference.compute_loss_from_embeddings(list(pair), None)
     torch.testing.assert_close(info_nce(*pair, 0.05), expected, rtol=0, atol=1e-6)
+
+
+def test_hard_negatives_as_sentence_transformers_has_them(pair: tuple[Tensor, Tensor]) -> None:
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    negatives = torch.randn(6, 5, dtype=torch.float64, generator=torch.manual_seed(1))
+    reference = losses.MultipleNegativesRankingLoss(None, scale=1 / 0.05)
+    expected = reference.compute_loss_from_embeddings([*pair, negatives], None)
+    assert expected > info_nce(*pair, 0.05)
+    torch.testing.assert_close(info_nce(*pair, 0.05, negatives), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
+def test_triplets(name: str, tiny: Any, texts: list[str], batch_of: Any, step_of: Any) -> None:
+    """The texts of a triplet, each embedded on its own."""
+    student = tiny(name)
+    fields = [OneText("text"), OneText("text_pair"), OneText("target")]
+    objective = Contrastive("s", 0.5, *fields)
+    others, negatives = texts[3:] + texts[:3], texts[::-1]
+    batch = batch_of(student, texts, objective.views(), seconds=others, targets=negatives)
+    alone = [student(batch_of(student, side, [Clean()]).views[Clean()]) for side in (texts, others, negatives)]
+    first, second, third = (student.embedding(encoded) for encoded in alone)
+    loss = objective(step_of(objective, student, batch))
+    torch.testing.assert_close(loss, info_nce(first, second, 0.5, third), rtol=0, atol=1e-6)
+
+
+def test_mlp_in_this_loss_alone(tiny: Any, texts: list[str], batch_of: Any, step_of: Any) -> None:
+    student, objective = tiny("bert", pooling="first"), Contrastive("s", 0.5, mlp=True)
+    objective.build(student, {})
+    objective.double()
+    batch = batch_of(student, texts, objective.views())
+    plain = student.embedding(student(batch.views[Clean()]))
+    dense = objective.pooler[0]
+    expected = torch.tanh(plain @ dense.weight.T + dense.bias)
+    loss = objective(step_of(objective, student, batch))
+    torch.testing.assert_close(loss, info_nce(expected, expected, 0.5), rtol=0, atol=1e-6)
+    loss.backward()
+    assert dense.weight.grad.any() and not any("pooler" in name for name, _ in student.named_parameters())
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])

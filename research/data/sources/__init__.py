@@ -10,6 +10,7 @@ from research.data.sources.parquet import Parquet
 from research.data.sources.reddit import Reddit
 from research.data.sources.source import Record, Source
 from research.data.sources.text_files import TextFiles
+from research.data.sources.triplets import Triplets
 from research.data.sources.wikipedia import Wikipedia
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "Reddit",
     "Source",
     "TextFiles",
+    "Triplets",
     "Wikipedia",
 ]

@@ -1,0 +1,43 @@
+"""How the token states of a text become one embedding."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Pooling = Literal["mean", "first", "last", "max", "weighted_mean", "first_last"]
+
+
+def pooled(states: Tensor, mask: Tensor, how: str) -> Tensor:
+    """States (N, L, H) under a mask (N, L), true at real tokens, to (N, H).
+
+    ``weighted_mean`` weighs the i-th real token by i, for decoders, whose later tokens have read more (SGPT,
+    Muennighoff 2022, arXiv:2202.08904); ``first_last`` is the mean of both layers' states (SimCSE, arXiv:2104.08821).
+    """
+    if how == "first":
+        return states[:, 0]
+    if how == "last":
+        last = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)
+        return states[torch.arange(len(states), device=states.device), last]
+    if how == "max":
+        return states.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(1)
+    place = mask.cumsum(1) * mask if how == "weighted_mean" else mask
+    weights = place.to(states.dtype).unsqueeze(-1)
+    return (states * weights).sum(1) / weights.sum(1)
+
+
+@contextmanager
+def first_layer(owner: nn.Module, attribute: str) -> Iterator[list[Tensor]]:
+    """A list that holds the first layer's states (N, L, H) after a forward pass inside the context."""
+    seen: list[Tensor] = []
+
+    def keep(layer: nn.Module, given: object, out: Tensor | tuple[Tensor, ...]) -> None:
+        seen.append(out if isinstance(out, Tensor) else out[0])
+
+    handle = getattr(owner, attribute)[0].register_forward_hook(keep)
+    try:
+        yield seen
+    finally:
+        handle.remove()

@@ -1,0 +1,117 @@
+"""Two processes, each with a part of a batch, give the loss and the gradient of one process with the whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from research.data.batch import Batch, Tokens
+from research.data.spans import AnchorSpan
+from research.data.stream import StreamInfo
+from research.distributed import of_all_ranks
+from research.models import EMATeacher
+from research.models.attention import use_blocked_attention
+from research.objectives import Contrastive, MomentumContrast, SpanContrastive, SupervisedContrastive
+from research.step import Clean, Step
+
+PARTS = [slice(0, 5), slice(5, 8)]  # unequal, so that one rank pads what it sends
+LABELS = [0, 1, 1, 0, 1, 0, 0, 2]
+
+
+class Trained(nn.Module):
+    """What a strategy wraps: a student and its objectives."""
+
+    def __init__(self, student: Any, objectives: dict[str, Any], teacher: Any) -> None:
+        super().__init__()
+        self.student, self.objectives, self.teacher = student, nn.ModuleDict(objectives), teacher
+
+    def forward(self, name: str, batch: Batch) -> torch.Tensor:
+        objective: Any = self.objectives[name]
+        return objective(Step({"s": batch}, self.student, self.teacher, {"s": objective.views()}))
+
+
+def results(module: nn.Module, batch: Batch) -> dict[str, tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+    """The loss of each objective and its gradient by parameter."""
+    bare: Any = module.module if hasattr(module, "module") else module
+    out = {}
+    for name in bare.objectives:
+        module.zero_grad()
+        loss = module(name, batch)
+        loss.backward()
+        out[name] = loss.detach(), {n: p.grad.clone() for n, p in bare.named_parameters() if p.grad is not None}
+    return out
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    """Some rows, without the columns that are padding in all of them."""
+    views = {}
+    for view, tokens in batch.views.items():
+        length = int(tokens.mask[rows].sum(1).max())
+        types = None if tokens.types is None else tokens.types[rows, :length]
+        views[view] = Tokens(tokens.ids[rows, :length], tokens.mask[rows, :length], types=types)
+    return Batch(views, batch.labels[rows])
+
+
+def rank_main(rank: int, folder: Path) -> None:
+    """What each process does."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(PARTS))
+    module, batch = torch.load(folder / "whole.pt", weights_only=False)
+    use_blocked_attention(module.student.model)  # a process has to know it by name
+    wrapped = nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
+    found = results(wrapped, part(batch, PARTS[rank]))
+    with torch.no_grad():
+        assert len(of_all_ranks(torch.ones(rank + 1, 3))) == rank + 1, "validation keeps to its own rows"
+    torch.save((found, module.objectives["queue"].queue), folder / f"rank{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one(tiny: Any, texts: list[str], batch_of: Any, tmp_path: Path) -> None:
+    student = tiny("bert")
+    teacher = EMATeacher()
+    teacher.check(student, {})
+    teacher.follow(student)
+    objectives: dict[str, Any] = {
+        "dropout": Contrastive("s", 0.5, mlp=True),
+        "negatives": Contrastive("s", 0.5, hard_negative=AnchorSpan(2, 6)),
+        "classes": SupervisedContrastive("s", 0.5, other_view=Clean(1), projection=8),
+        "spans": SpanContrastive("s", 0.5, anchors=2, positives=2, shortest=2, longest=6),
+        "queue": MomentumContrast("s", 0.5, queue=10),
+    }
+    for objective in objectives.values():
+        objective.build(student, {"s": StreamInfo("classify", ("a", "b", "c"))})
+        objective.double()
+    module = Trained(student, objectives, teacher)
+    views = dict.fromkeys(view for objective in objectives.values() for view in objective.views())
+    batch = batch_of(student, texts, list(views), LABELS)
+    objectives["queue"].queue[:2] = torch.nn.functional.normalize(torch.randn(2, student.width).double())
+    torch.save((module, batch), tmp_path / "whole.pt")
+
+    command = [sys.executable, __file__, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    ranks = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(len(PARTS))]
+    expected = results(module, batch)
+    for process in ranks:
+        assert process.wait(timeout=300) == 0
+    (first, queue), (second, other_queue) = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
+
+    for name, (loss, gradients) in expected.items():
+        mean = (first[name][0] + second[name][0]) / 2
+        if name == "queue":  # each rank's mean over its own rows
+            continue
+        torch.testing.assert_close(first[name][0], loss, rtol=0, atol=1e-6)
+        torch.testing.assert_close(mean, loss, rtol=0, atol=1e-6)
+        assert loss > 0.01 and gradients
+        for parameter, gradient in gradients.items():
+            torch.testing.assert_close(first[name][1][parameter], gradient, rtol=0, atol=1e-6)
+            torch.testing.assert_close(second[name][1][parameter], gradient, rtol=0, atol=1e-6)
+    assert torch.equal(queue, other_queue)
+    torch.testing.assert_close(queue, objectives["queue"].queue, rtol=0, atol=1e-6)
+
+
+if __name__ == "__main__":
+    rank_main(int(sys.argv[2]), Path(sys.argv[1]))
