@@ -25,9 +25,10 @@ LABELS = [0, 1, 1, 0, 1, 0, 0, 2]
 class Trained(nn.Module):
     """What a strategy wraps: a student and its objectives."""
 
-    def __init__(self, student: Any, objectives: dict[str, Any], teacher: Any) -> None:
+    def __init__(self, student: Any, objectives: Any) -> None:
         super().__init__()
-        self.student, self.objectives, self.teacher = student, nn.ModuleDict(objectives), teacher
+        self.student, self.objectives, self.teacher = student, objectives, EMATeacher()
+        self.teacher.follow(student)
 
     def forward(self, name: str, batch: Batch) -> torch.Tensor:
         objective: Any = self.objectives[name]
@@ -60,21 +61,19 @@ def rank_main(rank: int, folder: Path) -> None:
     """What each process does."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=len(PARTS))
-    module, batch = torch.load(folder / "whole.pt", weights_only=False)
-    use_blocked_attention(module.student.model)  # a process has to know it by name
+    student, objectives, batch = torch.load(folder / "whole.pt", weights_only=False)
+    use_blocked_attention(student.model)  # a process has to know it by name
+    module = Trained(student, objectives)
     wrapped = nn.parallel.DistributedDataParallel(module, find_unused_parameters=True)
     found = results(wrapped, part(batch, PARTS[rank]))
     with torch.no_grad():
         assert len(of_all_ranks(torch.ones(rank + 1, 3))) == rank + 1, "validation keeps to its own rows"
-    torch.save((found, module.objectives["queue"].queue), folder / f"rank{rank}.pt")
+    torch.save((found, objectives["queue"].queue), folder / f"rank{rank}.pt")
     distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one(tiny: Any, texts: list[str], batch_of: Any, tmp_path: Path) -> None:
     student = tiny("bert")
-    teacher = EMATeacher()
-    teacher.check(student, {})
-    teacher.follow(student)
     objectives: dict[str, Any] = {
         "dropout": Contrastive("s", 0.5, mlp=True),
         "negatives": Contrastive("s", 0.5, hard_negative=AnchorSpan(2, 6)),
@@ -85,16 +84,16 @@ def test_two_processes_equal_one(tiny: Any, texts: list[str], batch_of: Any, tmp
     for objective in objectives.values():
         objective.build(student, {"s": StreamInfo("classify", ("a", "b", "c"))})
         objective.double()
-    module = Trained(student, objectives, teacher)
     views = dict.fromkeys(view for objective in objectives.values() for view in objective.views())
     batch = batch_of(student, texts, list(views), LABELS)
     objectives["queue"].queue[:2] = torch.nn.functional.normalize(torch.randn(2, student.width).double())
-    torch.save((module, batch), tmp_path / "whole.pt")
+    modules = nn.ModuleDict(objectives)
+    torch.save((student, modules, batch), tmp_path / "whole.pt")
 
     command = [sys.executable, __file__, str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     ranks = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(len(PARTS))]
-    expected = results(module, batch)
+    expected = results(Trained(student, modules), batch)
     for process in ranks:
         assert process.wait(timeout=300) == 0
     (first, queue), (second, other_queue) = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
