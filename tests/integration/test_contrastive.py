@@ -41,6 +41,9 @@ def test_triplets_of_labelled_pairs(program):
     config["trainer"] |= {"max_steps": 6, "val_check_interval": 3}
     (program.folder / "nli.yaml").write_text(yaml.safe_dump(config))
     where = ["--config", str(program.folder / "nli.yaml"), "--run.folder", str(program.folder / "runs")]
+    assert run_command(["data", "inspect", *where[:2], "--out", str(program.folder / "report")]) == 0
+    told = (program.folder / "report" / "inspect.md").read_text(encoding="utf-8")
+    assert " pair " in told and "lose their end" not in told, "each text of a pair has the length to itself"
     assert run_command(["fit", *where]) == 0
     with (program.folder / "runs" / "nli" / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -9,6 +9,7 @@ from torch import Tensor
 from research.data.corpus import DEFAULT_WINDOW
 from research.data.stream import Stream
 from research.data.stream_module import StreamDataModule
+from research.data.task import Texts
 from research.data.tokenised import Column
 
 PROBED = 100  # batches whose padding is counted
@@ -60,7 +61,7 @@ def figures_of(module: StreamDataModule, stream: Stream) -> Figures:
         lengths=lengths,
         targets=target.lengths[rows] if target.present and info.problem == "generate" else None,
         unknown=sum(occurrences(table, name, unknown) for name in ("first", "second"))[rows],  # type: ignore[index]
-        cut=float(np.mean(lengths > _room(module, stream, lengths))),
+        cut=_cut(module, stream, lengths),
         padding=padding(stream),
         labels=_label_counts(info.labels, labels),
         values=labels.numpy() * info.scale[1] + info.scale[0] if regress and labels is not None else None,
@@ -92,11 +93,11 @@ def padding(stream: Stream) -> float:
     return 1 - real / max(total, 1)
 
 
-def _room(module: StreamDataModule, stream: Stream, lengths: np.ndarray) -> "np.ndarray | int":
-    """How many tokens of each text (n,) a row has room for."""
-    if module.info.problem == "unlabelled":
-        return (module.limit or DEFAULT_WINDOW) - stream.family.overhead(pair=False)
-    return stream.examples.lengths
+def _cut(module: StreamDataModule, stream: Stream, lengths: np.ndarray) -> float:
+    """The share of texts, of so many tokens (n,), that a row has no room for."""
+    if isinstance(stream.examples, Texts):
+        return float(np.mean(stream.examples.full > stream.examples.lengths))
+    return float(np.mean(lengths > (module.limit or DEFAULT_WINDOW) - stream.family.overhead(pair=False)))
 
 
 def _label_counts(names: tuple[str, ...], labels: Tensor | None) -> dict[str, int]:
