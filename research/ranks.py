@@ -1,5 +1,6 @@
-"""What the processes of a run have to agree on."""
+"""What the processes of a run agree on, and put together."""
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -18,6 +19,24 @@ def from_first(tensor: Tensor) -> Tensor:
     if many():
         dist.broadcast(tensor, src=0)
     return tensor
+
+
+def of_all_ranks(rows: Tensor) -> Tensor:
+    """Rows (n, ...) of every rank as one batch (N, ...), for a loss that each rank computes over all of them.
+
+    The gradient reaches this rank's own rows, once for each rank: the strategy takes the mean over ranks, which is
+    then the gradient of one process with the whole batch. Ranks may have unequal numbers of rows. Without a gradient,
+    as in validation, where ranks do not keep step, the rows come back as they are.
+    """
+    if not torch.is_grad_enabled() or not many():
+        return rows
+    from torchmetrics.utilities.distributed import gather_all_tensors
+
+    ranks = dist.get_world_size()
+    if rows.requires_grad:
+        rows = rows.view_as(rows)  # of its own, since other losses may read the rows
+        rows.register_hook(lambda gradient: gradient * ranks)
+    return torch.cat(gather_all_tensors(rows))
 
 
 def many() -> bool:

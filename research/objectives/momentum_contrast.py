@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from research.distributed import of_all_ranks
 from research.errors import UserError
 from research.objectives.base import Objective
+from research.ranks import of_all_ranks
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:

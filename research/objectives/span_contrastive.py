@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from research.data.spans import AnchorSpan, PositiveSpan
-from research.distributed import of_all_ranks
 from research.errors import UserError
 from research.objectives.base import Objective
 from research.objectives.supervised_contrastive import supervised_contrastive
+from research.ranks import of_all_ranks
 from research.step import Step, View
 
 

@@ -12,10 +12,10 @@ from torch import distributed, nn
 from research.data.batch import Batch, Tokens
 from research.data.spans import AnchorSpan
 from research.data.stream import StreamInfo
-from research.distributed import of_all_ranks
 from research.models import EMATeacher
 from research.models.attention import use_blocked_attention
 from research.objectives import Contrastive, MomentumContrast, SpanContrastive, SupervisedContrastive
+from research.ranks import of_all_ranks
 from research.step import Clean, Step
 
 PARTS = [slice(0, 5), slice(5, 8)]  # unequal, so that one rank pads what it sends
