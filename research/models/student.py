@@ -15,6 +15,7 @@ from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
+from research.models.recording import recording
 from research.models.tokenizer import TrainedTokenizer
 from research.step import Encoded
 
@@ -177,11 +178,19 @@ class Student(nn.Module):
         if stream not in self.heads:
             self.heads[stream] = ClassificationHead(self.width, outputs)
 
-    def forward(self, tokens: Tokens) -> Encoded:
-        """Encode (N, L) tokens into hidden states (N, L or D, H)."""
+    def forward(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> Encoded:
+        """Encode (N, L) tokens into hidden states (N, L or D, H); ``reads`` is as for :func:`recording`."""
         assert self.model is not None, "Student.build() comes before forward"
-        hidden, memory = self.family.hidden(self.model, tokens)
-        return Encoded(hidden, memory, tokens)
+        if not reads:
+            return Encoded(*self.family.hidden(self.model, tokens), tokens)
+        layers = [getattr(owner, attribute) for owner, attribute in self.family.stacks(self.model)]
+        with recording(self.model, layers, reads) as stacks:
+            hidden, memory = self.family.hidden(self.model, tokens)
+        ran = stacks if tokens.decoder_ids is not None else stacks[:1]
+        if "hidden" in reads:
+            for stack, last in zip(ran, (memory, hidden), strict=False):
+                stack.hidden.append(last)
+        return Encoded(hidden, memory, tokens, ran)
 
     def embedding(self, encoded: Encoded) -> Tensor:
         """Pool token states into (N, H), a row a document where several are packed in one."""
