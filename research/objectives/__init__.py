@@ -6,10 +6,14 @@ from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
 from research.objectives.generation import Generation
+from research.objectives.hidden_distillation import HiddenDistillation
 from research.objectives.masked_lm import MaskedLM
+from research.objectives.minilm import MiniLM
 from research.objectives.mixup import Mixup
 from research.objectives.regression import Regression
+from research.objectives.relational import Relational
 from research.objectives.span_corruption import SpanCorruption
+from research.objectives.tinybert import TinyBERT
 
 __all__ = [
     "CausalLM",
@@ -17,9 +21,13 @@ __all__ = [
     "Contrastive",
     "Distillation",
     "Generation",
+    "HiddenDistillation",
     "MaskedLM",
+    "MiniLM",
     "Mixup",
     "Objective",
     "Regression",
+    "Relational",
     "SpanCorruption",
+    "TinyBERT",
 ]
