@@ -107,6 +107,16 @@ def recording(model: nn.Module, stacks: Sequence[Sequence[nn.Module]], reads: fr
         yield records
 
 
+def check_readable(config: Any, key: str) -> None:
+    """Refuse an architecture whose attention does not go through Transformers' interface.
+
+    Raises:
+        UserError: naming the key of the model.
+    """
+    if config.model_type == "hybrid_transformer":
+        raise UserError(f"{key}: the attention of hybrid_transformer cannot be read; use model_type bert")
+
+
 @contextmanager
 def watched(model: nn.Module, note: Callable[..., None]) -> Iterator[None]:
     """Tell ``note`` what the model's attention kernel is given.
@@ -117,9 +127,10 @@ def watched(model: nn.Module, note: Callable[..., None]) -> Iterator[None]:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS as KERNELS
 
     config: Any = model.config
+    check_readable(config, "model")
     name = config._attn_implementation
-    if name not in KERNELS or config.model_type == "hybrid_transformer":
-        raise UserError(f"the attention of {config.model_type} by {name} cannot be read; use one that knows sdpa")
+    if name not in KERNELS:
+        raise UserError(f"attention cannot be read where attn_implementation is {name}; set it to sdpa")
     kernel = KERNELS[name]
 
     def attend(*given: Any, **settings: Any) -> Any:

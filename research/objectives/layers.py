@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 
 from research.errors import UserError
+from research.models.recording import check_readable
 from research.objectives.base import Objective
 from research.step import Clean, Step, View
 
@@ -30,14 +31,6 @@ def same_heads(objective: Objective, student: "PretrainedConfig", teacher: "Pret
     if mine != theirs:
         told = f"the student has {mine} attention heads and the teacher {theirs}"
         raise UserError(f"{type(objective).__name__} of stream '{objective.stream}': {told}; use MiniLM with heads")
-
-
-def attention_width(config: "PretrainedConfig") -> int:
-    """The width of all heads' queries together."""
-    settings: Any = config
-    heads = settings.num_attention_heads
-    one = getattr(settings, "head_dim", None) or getattr(settings, "d_kv", None) or settings.hidden_size // heads
-    return heads * one
 
 
 def depths_of(config: "PretrainedConfig") -> list[int]:
@@ -86,6 +79,9 @@ class LayerDistillation(Objective):
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         assert self.config is not None
+        if "attention" in self.reads:
+            check_readable(student.config, "model.student")
+            check_readable(self.config, "model.teacher")
         for who, numbers, depths in (
             ("student", self.layers or {}, depths_of(student.config)),
             ("teacher", (self.layers or {}).values(), depths_of(self.config)),

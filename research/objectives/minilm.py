@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -10,10 +10,12 @@ from torch.utils.checkpoint import checkpoint
 
 from research.errors import UserError
 from research.objectives.divergence import forward_kl
-from research.objectives.layers import LayerDistillation, attention_width, same_heads
+from research.objectives.layers import LayerDistillation, same_heads
 from research.step import Step, View
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from research.data.stream import StreamInfo
     from research.models.recording import Attention
     from research.models.student import Student
@@ -44,6 +46,14 @@ def relation_loss(student: "Attention", teacher: "Attention", real: Tensor, head
         return forward_kl(*rows).mean()
 
     return torch.stack([divergence(*pair) for pair in pairs]).sum()
+
+
+def attention_width(config: "PretrainedConfig") -> int:
+    """The width of all heads' queries together."""
+    settings: Any = config
+    heads = settings.num_attention_heads
+    one = getattr(settings, "head_dim", None) or getattr(settings, "d_kv", None) or settings.hidden_size // heads
+    return heads * one
 
 
 class MiniLM(LayerDistillation):

@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 
+from research.data.batch import Batch, Example, pad_rows
 from research.data.masking import Conditional
+from research.data.packing import pack_rows
 from research.errors import UserError
-from research.objectives import MiniLM
+from research.objectives import MiniLM, TinyBERT
 from research.step import Clean
 
 DEEPER = {"num_hidden_layers": 3}
@@ -103,6 +106,24 @@ def test_other_families(
     assert loss(texts, teacher_of(tiny(name))) < 1e-9
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
+@pytest.mark.parametrize("objective", [MiniLM("s"), TinyBERT("s")], ids=lambda o: type(o).__name__)
+def test_documents_of_a_packed_row_are_kept_apart(
+    objective: Any, name: str, tiny: Any, texts: list[str], step_of: Any, teacher_of: Any, learns: Any
+) -> None:
+    """Several in one row cost what they cost in a row each."""
+    student, teacher = tiny(name), teacher_of(tiny(name, seed=5))
+    learns(objective, student, teacher)
+    ids = student.tokenizer(texts[:4], add_special_tokens=False)["input_ids"]
+    rows = [student.family.frame(Example(np.array(row)), student.vocabulary) for row in ids]
+    losses = []
+    for laid_out in (rows, [pack_rows(rows[:3]), pack_rows(rows[3:])]):
+        tokens = pad_rows(laid_out, student.vocabulary.pad, types=False)
+        losses.append(objective(step_of(objective, student, Batch({Clean(): tokens}), teacher)))
+    torch.testing.assert_close(*losses)
+    assert losses[0] > 1e-3
+
+
 def test_refusals(tiny: Any, teacher_of: Any, learns: Any) -> None:
     student = tiny("bert")
     with pytest.raises(UserError, match="heads is 0; it must be at least 1"):
@@ -114,3 +135,10 @@ def test_refusals(tiny: Any, teacher_of: Any, learns: Any) -> None:
     teacher = teacher_of(tiny("bert", architecture={"num_attention_heads": 4}))
     with pytest.raises(UserError, match="the student has 2 attention heads and the teacher 4"):
         learns(MiniLM("s"), student, teacher)
+
+
+def test_our_own_transformer_cannot_be_read(tiny: Any, teacher_of: Any, learns: Any) -> None:
+    """It computes attention by itself, and says so before the first step."""
+    own = tiny("bert", architecture={"model_type": "hybrid_transformer"})
+    with pytest.raises(UserError, match=r"model.student: the attention of hybrid_transformer cannot be read"):
+        learns(MiniLM("s"), own, teacher_of(tiny("bert")))
