@@ -105,13 +105,13 @@ def test_half_of_minilm_learns_from_the_whole(shared: Path, batch_of: Any, learn
         return float(torch.corrcoef(torch.stack([similarities(student), similarities(teacher.student)]))[0, 1])
 
     before, optimiser = agreement(), torch.optim.AdamW(student.parameters(), lr=3e-4)
-    for start in range(64, 64 + 12 * 16, 16):
+    for start in range(64, 64 + 8 * 16, 16):
         batch = batch_of(student, sentences[start : start + 16], [Clean()])
         step = Step({"s": batch}, student, teacher, {"s": [Clean()]}, {"s": objective.reads})
         optimiser.zero_grad()
         objective(step).backward()
         optimiser.step()
-    assert agreement() > before + 0.07
+    assert agreement() > before + 0.1
 
 
 def test_refusals(tiny: Any, teacher_of: Any, learns: Any) -> None:
