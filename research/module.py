@@ -102,7 +102,7 @@ class HybridModule(LightningModule):
             for n, o in self._objectives()
             if batch.get(o.stream) is not None and self.weighting.weight(n, progress)
         }
-        step = Step(batch, self.student, self.teacher, views_of(active))
+        step = Step(batch, self.student, self.teacher, views_of(active), reads_of(active))
         losses = {name: objective(step) for name, objective in active.items()}
         loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})
         self._log_step(losses, weights, loss)
@@ -205,7 +205,7 @@ class HybridModule(LightningModule):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         stream = data.held_out_streams(split)[dataloader_idx]
         reading = {name: o for name, o in self._objectives() if o.stream == stream}
-        step = Step({stream: batch}, self.student, self.teacher, views_of(reading))
+        step = Step({stream: batch}, self.student, self.teacher, views_of(reading), reads_of(reading))
         for objective in reading.values():
             objective.measure(step)
 
@@ -243,3 +243,9 @@ def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:
         known = views.setdefault(objective.stream, [])
         known += [view for view in objective.views() if view not in known]
     return views
+
+
+def reads_of(objectives: Mapping[str, Objective]) -> dict[str, frozenset[str]]:
+    """What these objectives read of the layers, a stream each."""
+    streams = {objective.stream for objective in objectives.values()}
+    return {s: frozenset().union(*(o.reads for o in objectives.values() if o.stream == s)) for s in streams}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from research.data.vocabulary import Vocabulary
     from research.models.families import Family
     from research.models.heads import VocabularyHead
+    from research.models.recording import Stack
     from research.models.student import Student
     from research.models.teachers import Answer, Teacher
 
@@ -68,11 +69,18 @@ class Encoded:
 
     ``hidden`` (N, D or L, H) is aligned with ``tokens.labels``; ``memory`` (N, L, H) is aligned with
     ``tokens.ids`` and is what pooling reads. They differ only for an encoder-decoder that was given decoder ids.
+    ``stacks`` are the layers' states where they were asked for: one, or the encoder's and then the decoder's.
     """
 
     hidden: Tensor
     memory: Tensor
     tokens: Tokens
+    stacks: Sequence["Stack"] = ()
+
+    def real(self) -> list[Tensor]:
+        """For each of ``stacks`` where its tokens are real: (N, L) and, where a decoder runs, (N, D) bool."""
+        labels = self.tokens.labels if self.tokens.decoder_ids is not None else None
+        return [self.tokens.mask] if labels is None else [self.tokens.mask, labels != IGNORE]
 
     def at_labels(self) -> tuple[Tensor, Tensor]:
         """Hidden states (M, H) and labels (M,) of the M positions that carry a loss."""
@@ -90,6 +98,7 @@ class Step:
         student: what is trained.
         teacher: what it learns from, or none.
         views: for each stream the views that this step's objectives read.
+        reads: for each stream what they read of the layers of student and teacher.
     """
 
     def __init__(
@@ -98,9 +107,10 @@ class Step:
         student: "Student",
         teacher: "Teacher | None",
         views: Mapping[str, Sequence[View]],
+        reads: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self.batches = {name: batch for name, batch in batches.items() if batch is not None}
-        self.student, self.teacher, self.views = student, teacher, views
+        self.student, self.teacher, self.views, self.reads = student, teacher, views, reads or {}
         self._tokens: dict[tuple[str, View], Tokens] = {}
         self._student: dict[tuple[str, View], Encoded] = {}
         self._vocabulary: dict[tuple[str, View], tuple[VocabularyHead, Tensor]] = {}
@@ -125,7 +135,10 @@ class Step:
         if (stream, view) not in self._student:
             tokens = {v: self.tokens(stream, v) for v in self.views[stream]}
             same_kind = [v for v in tokens if kind(tokens[v]) == kind(tokens[view])]
-            for each, encoded in zip(same_kind, together(self.student, [tokens[v] for v in same_kind]), strict=True):
+            reads = self.reads.get(stream, frozenset())
+            for each, encoded in zip(
+                same_kind, together(self.student, [tokens[v] for v in same_kind], reads), strict=True
+            ):
                 self._student[stream, each] = encoded
         return self._student[stream, view]
 
@@ -140,7 +153,9 @@ class Step:
         """What the teacher says of one view, without a gradient."""
         assert self.teacher is not None
         if (stream, view) not in self._teacher:
-            self._teacher[stream, view] = self.teacher.answer(stream, view, self.tokens(stream, view))
+            given = stream, view, self.tokens(stream, view)
+            reads = self.reads.get(stream)
+            self._teacher[stream, view] = self.teacher.show(*given, reads) if reads else self.teacher.answer(*given)
         return self._teacher[stream, view]
 
 
@@ -149,10 +164,10 @@ def kind(tokens: Tokens) -> bool:
     return tokens.decoder_ids is not None
 
 
-def together(student: "Student", views: Sequence[Tokens]) -> list[Encoded]:
+def together(student: "Student", views: Sequence[Tokens], reads: frozenset[str] = frozenset()) -> list[Encoded]:
     """Encode views of the same kind in one forward of a taller batch, and cut the result apart again."""
     if len(views) == 1:
-        return [student(views[0])]
+        return [student(views[0], reads)]
 
     def stack(name: str) -> Tensor | None:
         parts = [part for v in views if (part := getattr(v, name)) is not None]
@@ -160,10 +175,12 @@ def together(student: "Student", views: Sequence[Tokens]) -> list[Encoded]:
         value = student.vocabulary.pad if name in ("ids", "decoder_ids") else 0
         return torch.cat([F.pad(p, (0, longest - p.shape[1]), value=value) for p in parts]) if parts else None
 
-    tall = student(Tokens(**{field.name: stack(field.name) for field in fields(Tokens) if field.name != "labels"}))  # type: ignore[arg-type]
+    tokens = Tokens(**{field.name: stack(field.name) for field in fields(Tokens) if field.name != "labels"})  # type: ignore[arg-type]
+    tall = student(tokens, reads)
     out, start = [], 0
     for view in views:
         rows = slice(start, start := start + len(view.ids))
-        length = view.ids.shape[1] if view.decoder_ids is None else view.decoder_ids.shape[1]
-        out.append(Encoded(tall.hidden[rows, :length], tall.memory[rows, : view.ids.shape[1]], view))
+        lengths = [ids.shape[1] for ids in (view.ids, view.decoder_ids) if ids is not None]
+        stacks = [stack.part(rows, length) for stack, length in zip(tall.stacks, lengths, strict=False)]
+        out.append(Encoded(tall.hidden[rows, : lengths[-1]], tall.memory[rows, : lengths[0]], view, stacks))
     return out

@@ -16,6 +16,7 @@ from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
 from research.models.pooling import Pooling, first_layer, pooled
+from research.models.recording import recorded
 from research.models.tokenizer import TrainedTokenizer
 from research.step import Encoded
 
@@ -183,18 +184,26 @@ class Student(nn.Module):
         if stream not in self.heads:
             self.heads[stream] = ClassificationHead(self.width, outputs)
 
-    def forward(self, tokens: Tokens) -> Encoded:
-        """Encode (N, L) tokens into hidden states (N, L or D, H)."""
+    def forward(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> Encoded:
+        """Encode (N, L) tokens into hidden states (N, L or D, H); ``reads`` is as for :func:`recording`."""
+        assert self.model is not None, "Student.build() comes before forward"
+        if reads:  # what is read of each layer is kept, so chunks would save nothing
+            if self.pooling == "first_last":
+                reads |= {"hidden"}
+            hidden, memory, stacks = recorded(self.family, self.model, tokens, reads)
+            if self.pooling == "first_last":
+                memory = (stacks[0].hidden[1] + memory) / 2
+            return Encoded(hidden, memory, tokens, stacks)
         if self.chunk is None or len(tokens.ids) <= self.chunk:
             return Encoded(*self._states(tokens), tokens)
         return Encoded(*in_chunks(self._states, tokens, self.chunk), tokens)
 
     def _states(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        assert self.model is not None, "Student.build() comes before forward"
+        model = self._built()
         if self.pooling != "first_last":
-            return self.family.hidden(self.model, tokens)
-        with first_layer(*self.family.stacks(self.model)[0]) as first:
-            hidden, memory = self.family.hidden(self.model, tokens)
+            return self.family.hidden(model, tokens)
+        with first_layer(*self.family.stacks(model)[0]) as first:
+            hidden, memory = self.family.hidden(model, tokens)
         return hidden, (first[0] + memory) / 2
 
     def embedding(self, encoded: Encoded) -> Tensor:

@@ -6,13 +6,17 @@ from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
 from research.objectives.generation import Generation
+from research.objectives.hidden_distillation import HiddenDistillation
 from research.objectives.masked_lm import MaskedLM
+from research.objectives.minilm import MiniLM
 from research.objectives.mixup import Mixup
 from research.objectives.momentum_contrast import MomentumContrast
 from research.objectives.regression import Regression
+from research.objectives.relational import Relational
 from research.objectives.span_contrastive import SpanContrastive
 from research.objectives.span_corruption import SpanCorruption
 from research.objectives.supervised_contrastive import SupervisedContrastive
+from research.objectives.tinybert import TinyBERT
 
 __all__ = [
     "CausalLM",
@@ -20,12 +24,16 @@ __all__ = [
     "Contrastive",
     "Distillation",
     "Generation",
+    "HiddenDistillation",
     "MaskedLM",
+    "MiniLM",
     "Mixup",
     "MomentumContrast",
     "Objective",
     "Regression",
+    "Relational",
     "SpanContrastive",
     "SpanCorruption",
     "SupervisedContrastive",
+    "TinyBERT",
 ]

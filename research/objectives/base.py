@@ -37,6 +37,8 @@ class Objective(nn.Module, ABC):
     """The families of students that the objective has a meaning for."""
     problems: ClassVar[tuple[str, ...]] = ("unlabelled", "classify", "multilabel", "regress", "generate", "pair")
     """The kinds of stream that it can read."""
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """What it reads of the layers of student and teacher: ``hidden``, ``attention``."""
 
     def __init__(self, stream: str) -> None:
         super().__init__()

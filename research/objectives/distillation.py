@@ -1,4 +1,4 @@
-"""Distillation of logits (Hinton et al. 2015, arXiv:1503.02531)."""
+"""Distillation of logits (Hinton et al. 2015, arXiv:1503.02531), by a divergence of choice."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from research.errors import UserError
 from research.objectives.base import Objective
+from research.objectives.divergence import Divergence, ForwardKL
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
@@ -17,17 +18,16 @@ if TYPE_CHECKING:
     from research.models.teachers import Teacher
 
 
-def soft_divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """``KL(p_t || p_s)`` for each row, with ``p = softmax(logits)``: (N, C), (N, C) to (N,)."""
-    student, teacher = F.log_softmax(student_logits, dim=-1), F.log_softmax(teacher_logits, dim=-1)
-    return F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
-
-
 def distillation_loss(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None, alpha: float, temperature: float
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor | None,
+    alpha: float,
+    temperature: float,
+    divergence: Divergence,
 ) -> Tensor:
-    """``alpha CE(y_s, y) + (1 - alpha) T^2 KL(p_t || p_s)``, the mean over rows of (N, C) logits; labels (N,)."""
-    soft = temperature**2 * soft_divergence(student_logits / temperature, teacher_logits / temperature).mean()
+    """``alpha CE(y_s, y) + (1 - alpha) T^2 D(z_s / T, z_t / T)``, the mean over (N, C) logits z; labels (N,)."""
+    soft = temperature**2 * divergence(student_logits / temperature, teacher_logits / temperature).mean()
     if alpha == 0:
         return soft
     assert labels is not None
@@ -44,6 +44,7 @@ class Distillation(Objective):
             ``{class_path: research.data.masking.Masked}``; equal settings share the forward of that objective.
         temperature: above 0.
         alpha: weight of the true labels, in [0, 1].
+        divergence: how far the two distributions are apart; the default is the forward KL.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Distillation(Objective):
         tokens: View | None = None,
         temperature: float = 2.0,
         alpha: float = 0.0,
+        divergence: Divergence | None = None,
     ) -> None:
         super().__init__(stream)
         if temperature <= 0:
@@ -63,6 +65,7 @@ class Distillation(Objective):
             raise UserError("distillation is over the classes of a task or over tokens, not both")
         self.task, self.view = task or stream, tokens or Clean()
         self.over_tokens, self.temperature, self.alpha = tokens is not None, temperature, alpha
+        self.divergence = divergence or ForwardKL()
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
@@ -100,7 +103,8 @@ class Distillation(Objective):
                 step.labels(self.stream) if self.alpha else None,
                 self.alpha,
                 self.temperature,
+                self.divergence,
             )
         head, labels = step.vocabulary(self.stream, self.view)
-        soft = self.temperature**2 * theirs.divergence(head, soft_divergence, self.temperature)
+        soft = self.temperature**2 * theirs.divergence(head, self.divergence, self.temperature)
         return soft if self.alpha == 0 else self.alpha * head.cross_entropy(labels) + (1 - self.alpha) * soft

@@ -19,7 +19,8 @@ def step_of() -> Callable[..., Step]:
     """``step_of(objective, student, batch, teacher)``: the step in which this objective alone runs."""
 
     def step_of(objective: Objective, student: Student, batch: Batch, teacher: Teacher | None = None) -> Step:
-        return Step({objective.stream: batch}, student, teacher, {objective.stream: objective.views()})
+        views, reads = {objective.stream: objective.views()}, {objective.stream: objective.reads}
+        return Step({objective.stream: batch}, student, teacher, views, reads)
 
     return step_of
 
@@ -40,6 +41,20 @@ def classify() -> Callable[[Objective, Student, int], Any]:
         return linear
 
     return classify
+
+
+@pytest.fixture
+def learns() -> Callable[..., None]:
+    """Introduce an objective over a stream without labels to its student and teacher."""
+
+    def learns(objective: Objective, student: Student, teacher: Teacher) -> None:
+        streams = {"s": StreamInfo("unlabelled")}
+        objective.check("name", student.family, streams, teacher)
+        torch.manual_seed(2)
+        objective.build(student, streams)
+        objective.double()
+
+    return learns
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from research.errors import UserError
 from research.models import heads
 from research.models.heads import VocabularyHead
 from research.objectives import Distillation
-from research.objectives.distillation import distillation_loss, soft_divergence
+from research.objectives.distillation import distillation_loss
+from research.objectives.divergence import ForwardKL, ReverseKL, forward_kl
 from research.step import Clean
 
 STUDENT = [[0.5, -1.0, 2.0], [3.0, 0.0, 0.1]]
@@ -44,7 +45,7 @@ def test_formula(alpha: float, temperature: float) -> None:
     teacher = torch.tensor(TEACHER, dtype=torch.float64)
 
     def loss(z: Tensor) -> Tensor:
-        return distillation_loss(z, teacher, torch.tensor(labels), alpha, temperature)
+        return distillation_loss(z, teacher, torch.tensor(labels), alpha, temperature, ForwardKL())
 
     assert loss(student).item() == pytest.approx(expected, abs=1e-6)
     assert torch.autograd.gradcheck(loss, student)
@@ -53,8 +54,8 @@ def test_formula(alpha: float, temperature: float) -> None:
 def test_divergence_is_torchs() -> None:
     student, teacher = torch.randn(2, 9, 20, dtype=torch.float64, generator=torch.manual_seed(0))
     expected = T**2 * kl_divergence(Categorical(logits=teacher / T), Categorical(logits=student / T))
-    torch.testing.assert_close(T**2 * soft_divergence(student / T, teacher / T), expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(soft_divergence(teacher, teacher), torch.zeros(9).double())
+    torch.testing.assert_close(T**2 * forward_kl(student / T, teacher / T), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(forward_kl(teacher, teacher), torch.zeros(9).double())
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4])
@@ -123,6 +124,26 @@ def test_tokens_equal_the_full_logits(
     )
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_tokens_by_another_divergence(
+    name: str, tiny: Any, texts: list[str], batch_of: Any, step_of: Any, teacher_of: Any, monkeypatch: Any
+) -> None:
+    """The reverse KL over the vocabulary, also where few logits are alive at once."""
+    monkeypatch.setattr(heads, "CHUNK", 3)
+    student, teacher = tiny(name), teacher_of(tiny(name, seed=5))
+    view = Conditional() if name == "t5" else VIEWS[name]
+    objective = Distillation("s", tokens=view, temperature=T, divergence=ReverseKL())
+    batch = batch_of(student, texts, objective.views(), targets=texts[::-1])
+    tokens = batch.views[view]
+    given = {} if tokens.decoder_ids is None else {"decoder_input_ids": tokens.decoder_ids}
+    mine, theirs = (
+        Categorical(logits=m(input_ids=tokens.ids, attention_mask=tokens.mask.long(), **given).logits / T)
+        for m in (student.model, teacher.student.model)
+    )
+    expected = T**2 * kl_divergence(mine, theirs)[tokens.labels != IGNORE].mean()
+    torch.testing.assert_close(objective(step_of(objective, student, batch, teacher)), expected, rtol=0, atol=1e-6)
+
+
 def test_derivatives_of_chunks_are_numerical_ones(monkeypatch: Any) -> None:
     monkeypatch.setattr(heads, "CHUNK", 2)
     torch.manual_seed(0)
@@ -132,7 +153,7 @@ def test_derivatives_of_chunks_are_numerical_ones(monkeypatch: Any) -> None:
     teacher = VocabularyHead(torch.randn(5, 4).double(), torch.randn(6, 4).double(), None)
 
     def loss(*mine: Tensor) -> Tensor:
-        return VocabularyHead(*mine).divergence(teacher, lambda s, t: T**2 * soft_divergence(s / T, t / T))
+        return VocabularyHead(*mine).divergence(teacher, lambda s, t: T**2 * forward_kl(s / T, t / T))
 
     assert torch.autograd.gradcheck(loss, (features, weight, offsets))
 

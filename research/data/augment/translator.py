@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import xxhash
 
@@ -25,6 +25,9 @@ class Translator:
     revision: str | None = None
     prefix: str = ""
 
+    kind: ClassVar[str] = "sequence-to-sequence"
+    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+
     def fingerprint(self) -> str:
         """Digest of a folder's files, or of a hub's name and revision, and of the prefix."""
         from research.models.backbone import resolve
@@ -40,19 +43,20 @@ class Translator:
         """The model, on a GPU if there is one.
 
         Raises:
-            UserError: for what is no sequence-to-sequence checkpoint.
+            UserError: for what is no checkpoint of the kind.
         """
         import torch
-        from transformers import AutoModelForSeq2SeqLM
+        import transformers
 
         from research.models.backbone import load_tokenizer, resolve
 
         try:
             tokenizer = load_tokenizer(self.model, self.revision)
-            model = AutoModelForSeq2SeqLM.from_pretrained(resolve(self.model), revision=self.revision)
+            auto = getattr(transformers, self.auto_class)
+            model = auto.from_pretrained(resolve(self.model), revision=self.revision)
         except (OSError, ValueError, ImportError) as error:
             first = str(error).strip().splitlines()[0]
-            raise UserError(f"translator {self.model}: cannot be loaded for sequence-to-sequence ({first})") from None
+            raise UserError(f"translator {self.model}: cannot be loaded for {self.kind} ({first})") from None
         return Loaded(model.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, self.prefix)
 
 
@@ -68,7 +72,7 @@ class Loaded:
         """Translations in the order of the texts; none of a text that is none, too long, or that comes to no end."""
         import torch
 
-        given = {i: self.prefix + text for i, text in enumerate(texts) if text is not None}
+        given = {i: self._ended(self.prefix + text) for i, text in enumerate(texts) if text is not None}
         fitting = {i: text for i, text in given.items() if len(self.tokenizer(text)["input_ids"]) <= max_length}
         out: list[str | None] = [None] * len(texts)
         if not fitting:
@@ -82,3 +86,8 @@ class Loaded:
             if self.tokenizer.eos_token_id in row[1:]:
                 out[i] = self.tokenizer.decode(row, skip_special_tokens=True).strip() or None
         return out
+
+    def _ended(self, text: str) -> str:
+        """The tokenizers that we train leave the end of a text to the model's family, unlike published ones."""
+        ended = self.tokenizer.eos_token_id in self.tokenizer(text)["input_ids"]
+        return text if ended else text + self.tokenizer.eos_token

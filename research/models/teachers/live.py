@@ -16,7 +16,7 @@ from research.models.teachers.teacher import Answer, Teacher
 from research.step import Clean, Encoded, View
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from research.data.stream import StreamInfo
 
@@ -34,6 +34,10 @@ class LiveAnswer(Answer):
     @torch.no_grad()  # unlike hidden states, logits enter the student's graph, where inference tensors cannot
     def class_logits(self, task: str) -> Tensor:
         return self.model.class_logits(self._encoded, task)
+
+    @torch.no_grad()
+    def embedding(self) -> Tensor:
+        return self.model.embedding(self._encoded)
 
     def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
         with torch.no_grad():
@@ -80,6 +84,10 @@ class LiveTeacher(Teacher):
     def tokenizer(self) -> "PreTrainedTokenizerBase":
         return self.student.tokenizer
 
+    @property
+    def config(self) -> "PretrainedConfig":
+        return self.student.config
+
     def check(self, student: Student, streams: "Mapping[str, StreamInfo]") -> None:
         for name in (name for name, info in streams.items() if info.packed):
             check_packed(self.student.config, f"data.streams.{name}.init_args.pack", "model.teacher")
@@ -94,6 +102,10 @@ class LiveTeacher(Teacher):
 
     def answer(self, stream: str, view: View, tokens: Tokens) -> LiveAnswer:
         return LiveAnswer(self.student, self.encode(tokens))
+
+    @torch.no_grad()  # layers enter the student's graph as logits do
+    def show(self, stream: str, view: View, tokens: Tokens, reads: frozenset[str]) -> LiveAnswer:
+        return LiveAnswer(self.student, self.student(tokens, reads))
 
     @torch.inference_mode()
     def encode(self, tokens: Tokens) -> Encoded:

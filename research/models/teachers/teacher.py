@@ -12,7 +12,7 @@ from research.errors import UserError
 from research.models.heads import Divergence, VocabularyHead
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from research.data.stream import StreamInfo
     from research.models.student import Student
@@ -36,6 +36,14 @@ class Answer(ABC):
             temperature: T, above 0.
         """
 
+    def embedding(self) -> Tensor:
+        """The teacher's embeddings (N, H).
+
+        Raises:
+            UserError: if it keeps none.
+        """
+        raise UserError(f"model.teacher: {type(self).__name__} has no embeddings; use a LiveTeacher")
+
     @property
     @abstractmethod
     def encoded(self) -> "Encoded":
@@ -53,6 +61,11 @@ class Teacher(ABC):
     @abstractmethod
     def tokenizer(self) -> "PreTrainedTokenizerBase":
         """Its vocabulary; reading it loads no weights."""
+
+    @property
+    def config(self) -> "PretrainedConfig | None":
+        """The configuration of the model whose layers it shows, or none; reading it loads no weights."""
+        return None
 
     def check(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         """Refuse a student or streams that it cannot teach, before any weight is loaded.
@@ -72,6 +85,10 @@ class Teacher(ABC):
     @abstractmethod
     def answer(self, stream: str, view: "View", tokens: Tokens) -> Answer:
         """What it says of a stream's batch in one view."""
+
+    def show(self, stream: str, view: "View", tokens: Tokens, reads: frozenset[str]) -> Answer:
+        """The answer, with what ``reads`` names of the layers; asked of teachers with a :attr:`config` alone."""
+        raise NotImplementedError
 
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         """Learn the classes of a labelled stream from its training batches, if the teacher has no head for them."""

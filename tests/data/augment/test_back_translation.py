@@ -31,8 +31,9 @@ def memorised(tmp_path_factory: pytest.TempPathFactory, slices: Path) -> Callabl
         model = T5ForConditionalGeneration(
             T5Config(vocab_size=len(tokenizer), decoder_start_token_id=tokenizer.pad_token_id, **size)
         )
-        source = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
-        target = tokenizer([t + tokenizer.eos_token for t in translations], padding=True, return_tensors="pt")
+        end = tokenizer.eos_token
+        source = tokenizer([t + end for t in texts], padding=True, return_tensors="pt", return_token_type_ids=False)
+        target = tokenizer([t + end for t in translations], padding=True, return_tensors="pt")
         labels = target["input_ids"].masked_fill(target["attention_mask"] == 0, -100)
         optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
         for _ in range(400):
