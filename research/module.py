@@ -97,11 +97,7 @@ class HybridModule(LightningModule):
 
     def training_step(self, batch: dict[str, Batch | None], batch_idx: int) -> Tensor:
         progress = min(self.trainer.global_step / self.total_steps, 1.0)
-        active = {
-            n: o
-            for n, o in self._objectives()
-            if batch.get(o.stream) is not None and self.weighting.weight(n, progress)
-        }
+        active = {n: o for n, o in self._objectives() if o.due(batch) and self.weighting.weight(n, progress)}
         step = Step(batch, self.student, self.teacher, views_of(active), reads_of(active))
         losses = {name: objective(step) for name, objective in active.items()}
         loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})

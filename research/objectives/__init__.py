@@ -5,8 +5,10 @@ from research.objectives.causal_lm import CausalLM
 from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
+from research.objectives.ewc import EWC
 from research.objectives.generation import Generation
 from research.objectives.hidden_distillation import HiddenDistillation
+from research.objectives.l2sp import L2SP
 from research.objectives.masked_lm import MaskedLM
 from research.objectives.minilm import MiniLM
 from research.objectives.mixup import Mixup
@@ -19,6 +21,8 @@ from research.objectives.supervised_contrastive import SupervisedContrastive
 from research.objectives.tinybert import TinyBERT
 
 __all__ = [
+    "EWC",
+    "L2SP",
     "CausalLM",
     "Classification",
     "Contrastive",

@@ -72,6 +72,10 @@ class Objective(nn.Module, ABC):
                 f"family; it serves {', '.join(self.families)}"
             )
 
+    def due(self, batches: "Mapping[str, Batch | None]") -> bool:
+        """Whether it counts in a step of these batches."""
+        return batches.get(self.stream) is not None
+
     def probes(self) -> tuple[str, ...]:
         """The labelled streams whose classes it asks the teacher for."""
         return ()

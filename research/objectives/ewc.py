@@ -1,0 +1,93 @@
+"""Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from research.data.batch import Batch
+from research.errors import UserError
+from research.models.chunks import split
+from research.objectives.anchored import Anchored, on_device_of, trained
+from research.objectives.base import Objective, Read
+from research.step import Step, View
+
+if TYPE_CHECKING:
+    from research.data.stream import StreamInfo
+    from research.models.families import Family
+    from research.models.student import Student
+    from research.models.teachers import Teacher
+
+
+def rows(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The rows of batches, each a batch of its own."""
+    for batch in batches:
+        parts = {view: split(tokens, 1) for view, tokens in batch.views.items()}
+        for i in range(len(next(iter(parts.values())))):
+            labels = None if batch.labels is None else batch.labels[i : i + 1]
+            yield Batch({view: rows[i] for view, rows in parts.items()}, labels)
+
+
+class EWC(Anchored):
+    """Hold fast the parameters that an objective, such as the language model of a corpus, depends on.
+
+    ``strength/2 sum_i F_i (w_i - w_0,i)^2`` over the backbone, in every step. F, the diagonal of the empirical Fisher
+    information, is the mean over rows of the squared gradient of their loss, at the first weights and without dropout.
+    On held-out data it measures that objective, and so what is forgotten.
+
+    Args:
+        objective: what must not be forgotten; its stream is one of ``data.streams``.
+        examples: rows of that stream's training batches to estimate F from, at least 1; each is one backward pass,
+            once before the first step.
+        strength: at least 0.
+    """
+
+    def __init__(self, objective: Objective, examples: int = 256, strength: float = 1.0) -> None:
+        super().__init__(objective.stream)
+        if examples < 1:
+            raise UserError(f"examples is {examples}; it must be at least 1")
+        if strength < 0:
+            raise UserError(f"strength is {strength}; it must be at least 0")
+        self.objective, self.examples, self.strength = objective, examples, strength
+
+    def views(self) -> tuple[View, ...]:
+        return self.objective.views()
+
+    def check(
+        self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
+    ) -> None:
+        self.objective.check(f"{name}.init_args.objective", family, streams, teacher)
+        if (info := streams[self.stream]).packed and info.problem != "unlabelled":
+            key = f"model.objectives.{name}"
+            raise UserError(f"{key}: EWC needs one example a row; data.streams.{self.stream} packs several")
+
+    def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
+        self.objective.build(student, streams)
+
+    def prepare(self, student: "Student", teacher: "Teacher | None", read: Read) -> None:
+        super().prepare(student, teacher, read)
+        self.objective.prepare(student, teacher, read)
+        weights, views = trained(student), self.views()
+        self.fisher = [torch.zeros_like(weight) for weight in weights]
+        was_training = student.training
+        student.eval()
+        seen = 0
+        for row in islice(rows(read(self.stream, *views)), self.examples):
+            step = Step({self.stream: row.to(self.fisher[0].device)}, student, teacher, {self.stream: views})
+            gradients = torch.autograd.grad(self.objective(step), weights, materialize_grads=True)
+            torch._foreach_addcmul_(self.fisher, gradients, gradients)
+            seen += 1
+        torch._foreach_div_(self.fisher, seen)
+        student.train(was_training)
+
+    def forward(self, step: Step) -> Tensor:
+        self.fisher = on_device_of(trained(step.student), self.fisher)
+        return self.strength * self.pulled(step.student, self.fisher)
+
+    def measure(self, step: Step) -> None:
+        self.objective.measure(step)
+
+    def results(self) -> dict[str, float]:
+        return self.objective.results()
