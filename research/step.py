@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -148,6 +148,16 @@ class Step:
             hidden, labels = self.encoded(stream, view).at_labels()
             self._vocabulary[stream, view] = self.student.vocabulary_head(hidden), labels
         return self._vocabulary[stream, view]
+
+    def again(self, stream: str, view: View, noise: Tensor | None = None) -> Encoded:
+        """One more forward of a view: other dropout masks, and noise (N, L, E) on its input embeddings. Not kept."""
+        with self.student.perturbed(noise):
+            return self.student(self.tokens(stream, view))
+
+    def no_noise(self, stream: str, view: View) -> Tensor:
+        """Zeros (N, L, E) of the shape that :meth:`again` takes."""
+        weight: Any = self.student.input_embedding.weight
+        return weight.new_zeros(*self.tokens(stream, view).ids.shape, weight.shape[1])
 
     def taught(self, stream: str, view: View) -> "Answer":
         """What the teacher says of one view, without a gradient."""

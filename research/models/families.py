@@ -45,6 +45,11 @@ class Family(ABC):
         """What lies between the last hidden state and the output embedding, or none."""
         return None
 
+    def input_embedding(self, model: nn.Module) -> nn.Module:
+        """What looks up ``tokens.ids``, (N, L) to (N, L, E)."""
+        m: Any = model
+        return m.get_input_embeddings()
+
     def overhead(self, pair: bool) -> int:
         """How many special tokens :meth:`frame` adds."""
         return 3 if pair else 2
@@ -174,6 +179,10 @@ class EncoderDecoder(Family):
         m: Any = model
         name = "block" if hasattr(m.get_encoder(), "block") else "layers"
         return [(m.get_encoder(), name), (m.get_decoder(), name)]
+
+    def input_embedding(self, model: nn.Module) -> nn.Module:
+        m: Any = model
+        return m.get_encoder().get_input_embeddings()
 
     def lm_transform(self, model: nn.Module) -> Callable[[Tensor], Tensor] | None:
         config: Any = model.config

@@ -1,5 +1,7 @@
 """The model that is trained: a Transformers backbone of any family, its pooling and its heads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +207,22 @@ class Student(nn.Module):
         with first_layer(*self.family.stacks(model)[0]) as first:
             hidden, memory = self.family.hidden(model, tokens)
         return hidden, (first[0] + memory) / 2
+
+    @contextmanager
+    def perturbed(self, noise: Tensor | None) -> Iterator[None]:
+        """Meanwhile add noise (N, L, E) to what the input embedding gives."""
+        if noise is None:
+            yield
+            return
+        hook = self.input_embedding.register_forward_hook(lambda module, inputs, output: output + noise)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    @property
+    def input_embedding(self) -> nn.Module:
+        return self.family.input_embedding(self._built())
 
     def embedding(self, encoded: Encoded) -> Tensor:
         """Pool token states into (N, H), a row a document where several are packed in one."""

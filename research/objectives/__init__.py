@@ -6,6 +6,7 @@ from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
 from research.objectives.ewc import EWC
+from research.objectives.freelb import FreeLB
 from research.objectives.generation import Generation
 from research.objectives.hidden_distillation import HiddenDistillation
 from research.objectives.l2sp import L2SP
@@ -13,8 +14,10 @@ from research.objectives.masked_lm import MaskedLM
 from research.objectives.minilm import MiniLM
 from research.objectives.mixup import Mixup
 from research.objectives.momentum_contrast import MomentumContrast
+from research.objectives.rdrop import RDrop
 from research.objectives.regression import Regression
 from research.objectives.relational import Relational
+from research.objectives.smart import SMART
 from research.objectives.span_contrastive import SpanContrastive
 from research.objectives.span_corruption import SpanCorruption
 from research.objectives.supervised_contrastive import SupervisedContrastive
@@ -23,10 +26,12 @@ from research.objectives.tinybert import TinyBERT
 __all__ = [
     "EWC",
     "L2SP",
+    "SMART",
     "CausalLM",
     "Classification",
     "Contrastive",
     "Distillation",
+    "FreeLB",
     "Generation",
     "HiddenDistillation",
     "MaskedLM",
@@ -34,6 +39,7 @@ __all__ = [
     "Mixup",
     "MomentumContrast",
     "Objective",
+    "RDrop",
     "Regression",
     "Relational",
     "SpanContrastive",
