@@ -50,6 +50,8 @@ class Student(nn.Module):
         chunk: rows encoded at once in training; a taller batch is encoded part by part, and again in the backward
             pass, so that a contrastive batch is not bounded by memory (GradCache).
         lora: settings of a PEFT ``LoraConfig``; needs the extra ``lora``.
+        mixout: probability, in [0, 1), that a trained weight of a linear map is what it was at first, drawn in each
+            forward (Lee et al. 2020); it takes the place of dropout, which the paper sets to 0 with it.
 
     Raises:
         UserError: for settings that contradict each other or a backbone that cannot be read.
@@ -68,6 +70,7 @@ class Student(nn.Module):
         gradient_checkpointing: bool = False,
         chunk: int | None = None,
         lora: dict[str, Any] | None = None,
+        mixout: float = 0.0,
     ) -> None:
         super().__init__()
         if (backbone is None) == (architecture is None):
@@ -76,6 +79,8 @@ class Student(nn.Module):
             raise UserError("model.student: an architecture brings no tokenizer; set model.student tokenizer")
         if dropout is not None and not 0 <= dropout < 1:
             raise UserError(f"model.student: dropout is {dropout}; it must lie in [0, 1)")
+        if not 0 <= mixout < 1:
+            raise UserError(f"model.student: mixout is {mixout}; it must lie in [0, 1)")
         if freeze_layers < -1:
             raise UserError(f"model.student: freeze_layers is {freeze_layers}; it must be at least -1")
         if chunk is not None and chunk < 1:
@@ -83,7 +88,8 @@ class Student(nn.Module):
         self.backbone, self.revision, self.architecture = backbone, revision, architecture
         self._tokenizer, self._pooling = tokenizer, pooling
         self.keep_layers, self.dropout, self.freeze_layers = keep_layers, dropout, freeze_layers
-        self.gradient_checkpointing, self.chunk, self.lora = gradient_checkpointing, chunk, lora
+        self.gradient_checkpointing, self.chunk = gradient_checkpointing, chunk
+        self.lora, self.mixout = lora, mixout
         self.model: nn.Module | None = None
         self.heads = nn.ModuleDict()
 
@@ -180,6 +186,10 @@ class Student(nn.Module):
             from research.models.lora import add_lora
 
             add_lora(model, self.lora)
+        if self.mixout:
+            from research.models.mixout import use_mixout
+
+            use_mixout(model, self.mixout)
 
     def add_head(self, stream: str, outputs: int) -> None:
         """Give a labelled stream its linear head; several objectives may share it."""
