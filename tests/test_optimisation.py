@@ -225,3 +225,23 @@ def test_is_set_by_yaml() -> None:
     for other in (Constant(), InverseSquareRoot(), OneCycle(), WSD()):  # settings of Linear are carried over
         name = f"--model.optimisation.schedule=research.schedules.{type(other).__name__}"
         assert read(name) == Optimisation(schedule=other)
+
+
+def test_another_optimiser_by_yaml(bert: nn.Module) -> None:
+    """Groups bring their rates, heads have groups of their own, and betas belong to the optimiser."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Owner, "model")
+
+    def read(*arguments: str) -> Optimisation:
+        return parser.instantiate(parser.parse_args(list(arguments))).model.optimisation
+
+    sgd = '{"class_path": "torch.optim.SGD", "init_args": {"momentum": 0.9}}'
+    optimiser, _ = read(f"--model.optimisation.optimiser={sgd}", "--model.optimisation.lr=0.01").build(
+        bert.named_parameters(), depth_of, 2, 10
+    )
+    assert type(optimiser) is torch.optim.SGD
+    assert {(g["name"], g["initial_lr"], g["momentum"]) for g in optimiser.param_groups} == {
+        (f"{part}/{decay}", 0.01, 0.9) for part in ("backbone", "head") for decay in ("decay", "no_decay")
+    }
+    with pytest.raises(UserError, match=r"^model\.optimisation\.optimiser is .*; it must have betas and eps"):
+        Optimisation(betas=(0.8, 0.9), optimiser=torch.optim.SGD)
