@@ -12,6 +12,7 @@ commands:
   test       measure a checkpoint on the test splits
   predict    write labels or embeddings of the test splits as JSON lines
   report     compare finished runs: a table, and a plot of their losses
+  average    one model from the weights of several checkpoints, or of one and of where it began
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
 
 Each command has its own --help. A run is a YAML file; several --config files compose, and every key can be set on
@@ -22,7 +23,7 @@ the command line:
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "report", "data")
+COMMANDS = (*TRAINING, "report", "average", "data")
 DATA_HELP = """usage: python -m research.cli data {prepare,inspect} [options]
 
 commands:

@@ -23,6 +23,10 @@ def run_command(arguments: list[str]) -> int:
             from research.evaluation.report import main
 
             return main(arguments[1:])
+        if arguments[0] == "average":
+            from research.averaging.command import main as average
+
+            return average(arguments[1:])
         if arguments[0] == "data":
             return _data(*arguments[1:])
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first

@@ -110,7 +110,10 @@ class TrainingCLI(LightningCLI):
                 example = self.checkpoint / "last.ckpt"
                 raise UserError(f"--ckpt_path {self.checkpoint}: a folder; name a file, such as {example}")
             config.ckpt_path = str(self.checkpoint)
-            self._compare(load_checkpoint(self.checkpoint)["hybrid"]["config"])
+            checkpoint = load_checkpoint(self.checkpoint)
+            if self.subcommand == "fit" and "optimizer_states" not in checkpoint:
+                raise UserError(f"--ckpt_path {self.checkpoint}: an average of checkpoints, where no run can go on")
+            self._compare(checkpoint["hybrid"]["config"])
         elif self.subcommand != "fit":
             raise UserError(f"{self.subcommand}: give --ckpt_path last, or the path of a checkpoint")
 

@@ -1,0 +1,5 @@
+"""One model from the weights of several: soups of runs, and the way back to where a run began."""
+
+from research.averaging.soup import average, greedy
+
+__all__ = ["average", "greedy"]

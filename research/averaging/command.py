@@ -1,0 +1,85 @@
+"""``average CHECKPOINT... --output FILE``: one checkpoint from the weights of several, for test and predict."""
+
+import argparse
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from research.averaging.soup import State, average, greedy
+from research.callbacks.checkpoint import AtomicCheckpointIO, load_checkpoint
+from research.errors import UserError
+
+KEPT = ("epoch", "global_step", "pytorch-lightning_version", "hybrid")  # no optimiser: nothing trains on from a mean
+
+
+def main(arguments: list[str]) -> int:
+    """Average the checkpoints named on the command line, and say what became of them."""
+    parser = argparse.ArgumentParser(prog="python -m research.cli average", description=__doc__)
+    parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of runs of one model")
+    parser.add_argument("--output", required=True, type=Path, help="such as runs/soup/checkpoints/last.ckpt")
+    parser.add_argument("--greedy", metavar="METRIC", help="leave out what makes this worse: validation/ce/accuracy")
+    parser.add_argument("--start", type=float, default=0.0, metavar="SHARE", help="of the first weights (WiSE-FT)")
+    chosen = parser.parse_args(arguments)
+    if not 0 <= chosen.start <= 1:
+        raise UserError(f"--start is {chosen.start}; it must lie in [0, 1]")
+    checkpoints = [load_checkpoint(path) for path in chosen.checkpoints]
+    states = [checkpoint["state_dict"] for checkpoint in checkpoints]
+    taken = list(range(len(states)))
+    if chosen.greedy:
+        taken = greedy(states, lambda state: validated(checkpoints[0], state, chosen.greedy))
+    result = average([states[i] for i in taken])
+    if chosen.start:
+        result = average([result, result | first_weights(checkpoints[0])], [1 - chosen.start, chosen.start])
+    AtomicCheckpointIO().save_checkpoint(with_weights(checkpoints[0], result), chosen.output)
+    for i, path in enumerate(chosen.checkpoints):
+        print(f"  {'averaged' if i in taken else 'left out'}  {path}")
+    print(f"  written to {chosen.output}")
+    return 0
+
+
+def with_weights(checkpoint: dict[str, Any], state: State) -> dict[str, Any]:
+    """What test, predict and validate read of a checkpoint, with other weights."""
+    return {name: checkpoint[name] for name in KEPT} | {"state_dict": dict(state)}
+
+
+def first_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights that the backbone of a checkpoint's run began with; its heads began with nothing."""
+    from jsonargparse import ArgumentParser
+    from lightning import seed_everything
+
+    from research.models import Student
+
+    config = checkpoint["hybrid"]["config"]
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--student", type=Student)
+    student: Student = parser.instantiate(parser.parse_object({"student": config["model"]["student"]})).student
+    seed_everything(config["seed_everything"], verbose=False)
+    student.build()
+    assert student.model is not None
+    return {f"student.model.{name}": tensor for name, tensor in student.model.state_dict().items()}
+
+
+def validated(checkpoint: dict[str, Any], state: State, metric: str) -> float:
+    """A figure of the validation splits of a checkpoint's run under other weights, losses negated.
+
+    Raises:
+        UserError: if it is not among the figures.
+    """
+    from research.training_cli import TrainingCLI
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        config, path = Path(folder) / "config.yaml", Path(folder) / "checkpoints" / "last.ckpt"
+        run = {name: value for name, value in checkpoint["hybrid"]["config"].items() if name != "ckpt_path"}
+        config.write_text(yaml.safe_dump(run))
+        AtomicCheckpointIO().save_checkpoint(with_weights(checkpoint, state), path)
+        figures = TrainingCLI(["validate", "--config", str(config), "--ckpt_path", str(path)]).trainer.callback_metrics
+    if metric not in figures:
+        known = ", ".join(name for name in figures if name.startswith("validation/"))
+        raise UserError(f"--greedy {metric}: no such figure; there is {known}")
+    value = float(figures[metric])
+    return -value if metric.endswith(("/loss", "/perplexity")) else value
