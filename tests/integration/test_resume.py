@@ -20,17 +20,31 @@ DRIVEN = (
     "{class_path: research.data.sampling.LossDriven, init_args: "
     "{reference: {wiki: 4.0, intents: 1.0}, every: 5, smoothing: 0.4, epoch: 9}}"
 )
+ANCHORED = [  # all that remembers the first weights, and an average that is validated
+    "--model.objectives.l2sp", "{class_path: research.objectives.L2SP}",
+    "--model.objectives.ewc", "{class_path: research.objectives.EWC, init_args: {examples: 9, objective: "
+    "{class_path: research.objectives.MaskedLM, init_args: {stream: wiki}}}}",
+    "--model.optimisation.optimiser", "{class_path: research.optimisers.RecAdam, init_args: {t0: 9, gamma: 200}}",
+    "--model.student.mixout", "0.3",
+    "--trainer.callbacks", "[{class_path: research.callbacks.WeightAverage, init_args: {decay: 0.9}}]",
+]  # fmt: skip
 NO_EPOCHS = ["--trainer.check_val_every_n_epoch", "null"]
 MODES = {
     "joint": [],
     "sampled": ["--data.mixture", SAMPLED, *NO_EPOCHS],
     "annealed": ["--data.mixture", ANNEALED, *NO_EPOCHS],
     "loss_driven": ["--data.mixture", DRIVEN, *NO_EPOCHS],
+    "anchored": ANCHORED,
     "curriculum": ["--data.streams.wiki.init_args.curriculum", "{batches: 15}"],
 }
 STEPS = 25
 STOPS = [1, 4, 5, 9, 10, 11, 15, 20, 24]  # first and last, before and after checkpoints, validations, epochs' edges
-FEW = {"annealed": [11], "loss_driven": [13], "curriculum": [7]}  # modes that differ from others in one thing only
+FEW = {
+    "annealed": [11],
+    "loss_driven": [13],
+    "curriculum": [7],
+    "anchored": [12],
+}  # modes that differ from others in one thing only
 READ_AHEAD = ["--data.num_workers", "2"]
 
 
