@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,12 +151,12 @@ class Step:
 
     def again(self, stream: str, view: View, noise: Tensor | None = None) -> Encoded:
         """One more forward of a view: other dropout masks, and noise (N, L, E) on its input embeddings. Not kept."""
-        with self.student.perturbed(noise):
-            return self.student(self.tokens(stream, view))
+        return self.student(replace(self.tokens(stream, view), noise=noise))
 
     def no_noise(self, stream: str, view: View) -> Tensor:
         """Zeros (N, L, E) of the shape that :meth:`again` takes."""
-        weight: Any = self.student.input_embedding.weight
+        assert self.student.model is not None
+        weight: Any = self.student.family.input_embedding(self.student.model).weight
         return weight.new_zeros(*self.tokens(stream, view).ids.shape, weight.shape[1])
 
     def taught(self, stream: str, view: View) -> "Answer":

@@ -48,7 +48,8 @@ class Tokens:
     ``decoder_ids`` (N, D) int64 or none; ``labels`` (N, D or L) int64 or none: the token that the hidden state
     of the same position has to predict, and -100 where there is no loss (so no shift is left to the objective).
     Where rows are packed, ``segments`` (N, L) and ``decoder_segments`` (N, D) int64 number the documents of each row
-    from 1, and are 0 at padding: attention stays inside a document, whose positions begin at 0.
+    from 1, and are 0 at padding: attention stays inside a document, whose positions begin at 0. ``noise`` (N, L, E) is
+    added to the input embeddings.
     """
 
     ids: Tensor
@@ -58,6 +59,7 @@ class Tokens:
     decoder_ids: Tensor | None = None
     segments: Tensor | None = None
     decoder_segments: Tensor | None = None
+    noise: Tensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Tokens":
         present = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}

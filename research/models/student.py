@@ -1,7 +1,5 @@
 """The model that is trained: a Transformers backbone of any family, its pooling and its heads."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
+from research.models.perturbation import added
 from research.models.pooling import Pooling, first_layer, pooled
 from research.models.recording import recorded
 from research.models.tokenizer import TrainedTokenizer
@@ -212,27 +211,12 @@ class Student(nn.Module):
 
     def _states(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         model = self._built()
-        if self.pooling != "first_last":
-            return self.family.hidden(model, tokens)
-        with first_layer(*self.family.stacks(model)[0]) as first:
-            hidden, memory = self.family.hidden(model, tokens)
-        return hidden, (first[0] + memory) / 2
-
-    @contextmanager
-    def perturbed(self, noise: Tensor | None) -> Iterator[None]:
-        """Meanwhile add noise (N, L, E) to what the input embedding gives."""
-        if noise is None:
-            yield
-            return
-        hook = self.input_embedding.register_forward_hook(lambda module, inputs, output: output + noise)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-    @property
-    def input_embedding(self) -> nn.Module:
-        return self.family.input_embedding(self._built())
+        with added(tokens.noise, self.family.input_embedding(model)):
+            if self.pooling != "first_last":
+                return self.family.hidden(model, tokens)
+            with first_layer(*self.family.stacks(model)[0]) as first:
+                hidden, memory = self.family.hidden(model, tokens)
+            return hidden, (first[0] + memory) / 2
 
     def embedding(self, encoded: Encoded) -> Tensor:
         """Pool token states into (N, H), a row a document where several are packed in one."""

@@ -68,6 +68,21 @@ def test_the_same_dropout_masks_in_all_steps(
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
+def test_encoded_in_chunks(tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any) -> None:
+    """Noise goes with its rows, again in the backward pass."""
+    losses, gradients = [], []
+    for chunk in (None, 3):
+        student, objective = tiny("bert", chunk=chunk), FreeLB("s")
+        classify(objective, student, 3)
+        batch = batch_of(student, texts, objective.views(), LABELS)
+        torch.manual_seed(4)
+        losses.append(objective(step_of(objective, student, batch)))
+        losses[-1].backward()
+        gradients.append(student.model.bert.encoder.layer[0].output.dense.weight.grad)
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-9)
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
 def test_measures_what_classification_measures(
     tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any
 ) -> None:

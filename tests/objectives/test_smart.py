@@ -52,7 +52,7 @@ def test_formula(name: str, tiny: Any, texts: list[str], batch_of: Any, step_of:
     assert loss.item() == pytest.approx(jeffreys(logits(0.0), logits(noise)).mean().item(), rel=1e-6)
     loss.backward()
     assert all(p.grad is not None for p in linear.parameters())
-    assert not student.input_embedding._forward_hooks
+    assert not student.family.input_embedding(student.model)._forward_hooks
 
 
 def test_finds_worse_noise_than_chance(tiny: Any, texts: list[str], batch_of: Any, step_of: Any, classify: Any) -> None:
