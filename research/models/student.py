@@ -11,6 +11,7 @@ from research.errors import UserError
 from research.models.attention import use_blocked_attention
 from research.models.backbone import load_config, load_model, load_tokenizer
 from research.models.chunks import in_chunks
+from research.models.cutting import keep_layers
 from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
@@ -168,7 +169,7 @@ class Student(nn.Module):
             return
         model = load_model(self.config, self.backbone, self.revision, self.family)
         if self.keep_layers is not None:
-            self._cut(model)
+            keep_layers(model, self.family, self.keep_layers, self.config)
         embedding: Any = model.get_input_embeddings()
         if len(self.tokenizer) > len(embedding.weight):
             raise UserError(
@@ -273,35 +274,6 @@ class Student(nn.Module):
     def _built(self) -> nn.Module:
         assert self.model is not None
         return self.model
-
-    def _cut(self, model: Any) -> None:
-        assert self.keep_layers is not None
-        for owner, attribute in self.family.stacks(model):
-            layers = getattr(owner, attribute)
-            known = set(range(len(layers)))
-            if not self.keep_layers or sorted(known.intersection(self.keep_layers)) != self.keep_layers:
-                raise UserError(
-                    f"model.student: keep_layers is {self.keep_layers}; give rising numbers from 0 to {len(layers) - 1}"
-                )
-            if hasattr(owner, "block") and self.keep_layers[0] != 0:
-                raise UserError("model.student: keep_layers must begin with 0, whose relative positions T5 shares")
-            kept = nn.ModuleList(layers[i] for i in self.keep_layers)
-            for i, layer in enumerate(kept):
-                module: Any
-                for module in layer.modules():
-                    if hasattr(module, "layer_idx"):
-                        module.layer_idx = i
-            setattr(owner, attribute, kept)
-            if hasattr(owner, "config"):  # T5's stacks have their own
-                stack_config: Any = owner.config
-                stack_config.num_hidden_layers = len(kept)
-        for config in (self.config, model.config):  # a loaded model has a copy
-            for name in ("num_hidden_layers", "num_decoder_layers", "decoder_layers"):
-                if hasattr(config, name):
-                    setattr(config, name, len(self.keep_layers))
-            types = getattr(config, "layer_types", None) or []
-            if len(types) > len(self.keep_layers):
-                config.layer_types = [types[i] for i in self.keep_layers]
 
     def _freeze(self) -> None:
         if self.freeze_layers > self.depth:
