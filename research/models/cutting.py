@@ -33,7 +33,8 @@ def keep_layers(model: Any, family: Family, kept: list[int], *configs: Any) -> N
                     module.layer_idx = i
         setattr(owner, attribute, left)
         if hasattr(owner, "config"):  # T5's stacks have their own
-            owner.config.num_hidden_layers = len(left)
+            own: Any = owner.config
+            own.num_hidden_layers = len(left)
     for config in (*configs, model.config):
         for name in ("num_hidden_layers", "num_decoder_layers", "decoder_layers"):
             if hasattr(config, name):
