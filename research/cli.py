@@ -14,6 +14,7 @@ commands:
   report     compare finished runs: a table, and a plot of their losses
   average    one model from the weights of several checkpoints, or of one and of where it began
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
+  teacher    label: label texts by a model on a server; generate: have it write training texts
 
 Each command has its own --help. A run is a YAML file; several --config files compose, and every key can be set on
 the command line:
@@ -23,7 +24,7 @@ the command line:
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "report", "average", "data")
+COMMANDS = (*TRAINING, "report", "average", "data", "teacher")
 DATA_HELP = """usage: python -m research.cli data {prepare,inspect} [options]
 
 commands:
@@ -35,6 +36,18 @@ Each has its own --help:
   python -m research.cli data prepare --config configs/data/prepare.yaml
   python -m research.cli data inspect --config configs/quickstart.yaml
 """
+TEACHER_HELP = """usage: python -m research.cli teacher {label,generate} [options]
+
+commands:
+  label      label the texts of a source by a model on an OpenAI-compatible server
+  generate   have it write training texts, after a prompt and a few examples
+
+Each has its own --help, and --estimate true says what it costs at most:
+
+  python -m research.cli teacher label --config configs/teacher/label.yaml
+  python -m research.cli teacher generate --config configs/teacher/generate.yaml
+"""
+GROUPS = {"data": DATA_HELP, "teacher": TEACHER_HELP}
 
 
 def main() -> None:
@@ -46,8 +59,8 @@ def main() -> None:
     if arguments[0] not in COMMANDS:
         print(f"error: no command '{arguments[0]}'; there are {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    if arguments[0] == "data" and arguments[1:2] in ([], ["-h"], ["--help"]):
-        print(DATA_HELP, end="")
+    if arguments[0] in GROUPS and arguments[1:2] in ([], ["-h"], ["--help"]):
+        print(GROUPS[arguments[0]], end="")
         return
     from research.terminal import run_command
 

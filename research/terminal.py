@@ -12,6 +12,13 @@ import warnings
 
 from research.errors import UserError
 
+GROUPS = {  # commands of two words, by the module whose main() runs them
+    "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
+    "teacher": {
+        "label": "research.models.teachers.remote.label",
+        "generate": "research.models.teachers.remote.generate",
+    },
+}
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -27,8 +34,8 @@ def run_command(arguments: list[str]) -> int:
             from research.averaging.command import main as average
 
             return average(arguments[1:])
-        if arguments[0] == "data":
-            return _data(*arguments[1:])
+        if arguments[0] in GROUPS:
+            return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
             gc.disable()  # looking for garbage among what the imports make would be a third of the start
             importlib.import_module("research.training_cli")
@@ -44,10 +51,10 @@ def run_command(arguments: list[str]) -> int:
         return explain(error)
 
 
-def _data(command: str, *arguments: str) -> int:
-    modules = {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"}
+def _grouped(group: str, command: str, *arguments: str) -> int:
+    modules = GROUPS[group]
     if command not in modules:
-        raise UserError(f"data: no command '{command}'; there is {' and '.join(modules)}")
+        raise UserError(f"{group}: no command '{command}'; there is {' and '.join(modules)}")
     status: int = importlib.import_module(modules[command]).main(list(arguments))
     return status
 

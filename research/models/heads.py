@@ -53,16 +53,24 @@ class VocabularyHead:
 
     def divergence(self, other: "VocabularyHead", loss: Divergence) -> Tensor:
         """Mean over positions of ``loss(logits, other's logits) -> (m,)``, in chunks."""
+
+        def one(mine: Tensor, theirs: Tensor) -> Tensor:
+            return loss(mine, F.linear(theirs, other.weight, other.bias))
+
+        return self.mean(one, other.features)
+
+    def mean(self, loss: Callable[..., Tensor], *given: Tensor) -> Tensor:
+        """Mean over positions of ``loss(logits (m, V), rows of each given (M, ...)) -> (m,)``, in chunks."""
         if len(self.features) == 0:
             return self.features.sum() * 0.0
         if len(self.features) <= CHUNK:
-            return loss(self.logits, other.logits).mean()
+            return loss(self.logits, *given).mean()
 
-        def one(mine: Tensor, theirs: Tensor) -> Tensor:
-            return loss(F.linear(mine, self.weight, self.bias), F.linear(theirs, other.weight, other.bias))
+        def one(mine: Tensor, *parts: Tensor) -> Tensor:
+            return loss(F.linear(mine, self.weight, self.bias), *parts)
 
-        pairs = zip(self.features.split(CHUNK), other.features.split(CHUNK), strict=True)
-        return torch.cat([checkpoint(one, *pair, use_reentrant=False) for pair in pairs]).mean()
+        chunks = zip(*(part.split(CHUNK) for part in (self.features, *given)), strict=True)
+        return torch.cat([checkpoint(one, *chunk, use_reentrant=False) for chunk in chunks]).mean()
 
     def _chunk_cross_entropy(self, features: Tensor, labels: Tensor) -> Tensor:
         def call(f: Tensor) -> Tensor:

@@ -1,0 +1,179 @@
+"""A teacher on a server: class distributions by asking, next tokens by their log-probabilities."""
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from research.data.batch import IGNORE, Batch, Tokens
+from research.data.masking import NextToken
+from research.errors import UserError
+from research.models.alignment import align, readings, spell
+from research.models.heads import Divergence, VocabularyHead
+from research.models.teachers.aligned import NOTHING, at_rows, documents_of
+from research.models.teachers.remote.echo import Echo, echo_request, read_echo
+from research.models.teachers.remote.question import MOST, Question
+from research.models.teachers.remote.server import Server
+from research.models.teachers.teacher import Answer, Teacher
+from research.step import Encoded, View
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from research.data.stream import StreamInfo
+    from research.models.student import Student
+
+LEAST = (
+    1e-6  # of the probability of a label that no likely token begins, or of all tokens that are not among the likeliest
+)
+
+
+class RemoteTeacher(Teacher):
+    """A model behind an OpenAI-compatible server, of any tokenizer; for what it has answered once, no server is needed.
+
+    For classes it is asked a question about each text. For the next tokens of a decoder, the server must give the
+    log-probabilities of a given text (vLLM does). The texts are what the student's tokenizer gives back of its tokens.
+
+    Args:
+        server: who is asked. On several processes each has its rates and limit for itself.
+        questions: for each labelled stream whose classes are distilled, with a word for each of its labels.
+        top: log-probabilities asked for at each next token, in [1, 20].
+    """
+
+    def __init__(self, server: Server, questions: dict[str, Question] | None = None, top: int = MOST) -> None:
+        if not 1 <= top <= MOST:
+            raise UserError(f"model.teacher: top is {top}; it must lie in [1, {MOST}]")
+        self.server, self.questions, self.top = server, questions or {}, top
+        self.labels: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        return self.student.tokenizer
+
+    def check(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
+        """Refuses no tokenizer, and keeps the student's to read its tokens."""
+        self.student, self.streams = student, streams
+        for task in self.questions:
+            if task not in streams:
+                raise UserError(
+                    f"model.teacher: questions.{task}: data.streams has no '{task}', only {', '.join(streams)}"
+                )
+
+    def build(self, device: torch.device) -> None:
+        """Nothing: the server has the weights."""
+
+    def fit_probe(self, task: str, batches: Iterable[Batch], classes: int) -> None:
+        """Nothing to fit; the words must be those of the stream's labels, which are known by now."""
+        if task not in self.questions:
+            raise UserError(f"model.teacher: questions has none for '{task}', whose classes are distilled")
+        words, labels = self.questions[task].words, self.streams[task].labels
+        if set(words) != set(labels):
+            raise UserError(
+                f"model.teacher: questions.{task}.words has {sorted(words)}; the labels are {sorted(labels)}"
+            )
+        self.labels[task] = tuple(labels)
+
+    def answer(self, stream: str, view: View, tokens: Tokens) -> "RemoteAnswer":
+        return RemoteAnswer(self, view, tokens)
+
+    def text_of(self, ids: np.ndarray) -> str:
+        """A document without what the family puts around it."""
+        return self.student.tokenizer.decode(ids.tolist(), skip_special_tokens=True)
+
+    @cached_property
+    def readings(self) -> dict[str, int]:
+        """The student's token for a text, where one stands for it alone."""
+        return readings(self.student.tokenizer)
+
+
+class RemoteAnswer(Answer):
+    """Asks the server when an objective asks it."""
+
+    def __init__(self, teacher: RemoteTeacher, view: View, tokens: Tokens) -> None:
+        self.teacher, self.view, self.tokens = teacher, view, tokens
+
+    @property
+    def encoded(self) -> Encoded:
+        raise UserError("model.teacher: a RemoteTeacher has no hidden states")
+
+    def class_logits(self, task: str) -> Tensor:
+        """Log-probabilities of the labels' words among each other."""
+        teacher, question = self.teacher, self.teacher.questions[task]
+        asked = [question.requests(teacher.text_of(ids)) for _, _, ids in documents_of(self.tokens)]
+        answers = iter(teacher.server.ask([request for each in asked for request in each]))
+        rows = [question.weights([next(answers) for _ in each]) for each in asked]
+        weights = torch.tensor([[row[label] for label in teacher.labels[task]] for row in rows])
+        weights = weights.clamp(min=LEAST)  # all alike where no word was named
+        return (weights / weights.sum(-1, keepdim=True)).log().to(self.tokens.ids.device)
+
+    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+        """Over the likeliest tokens and one more outcome, any other; where one token of each covers the same text.
+
+        Outcomes are tempered as they are: ``loss(log p / T, log q / T)`` of the likeliest tokens and the rest.
+        """
+        positions, tokens, theirs = (part.to(head.features.device) for part in self._tops)
+
+        def one(mine: Tensor, tokens: Tensor, theirs: Tensor) -> Tensor:
+            return loss(top_outcomes(mine, tokens) / temperature, theirs.to(mine.dtype) / temperature)
+
+        return at_rows(head, positions).mean(one, tokens, theirs)
+
+    @cached_property
+    def _tops(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions (G,) that predict what the server predicts too, its likeliest tokens there (G, K), as the student's
+        ids and -1 where there are fewer, and their log-probabilities and that of all others (G, K + 1)."""
+        if not isinstance(self.view, NextToken):
+            raise UserError("model.teacher: a RemoteTeacher knows next tokens of plain texts: the view NextToken")
+        assert self.tokens.labels is not None
+        student, server = self.teacher.student, self.teacher.server
+        end, begin = student.vocabulary.end, student.vocabulary.begin
+        carries = (self.tokens.labels != IGNORE).cpu().numpy()
+        rank = np.where(carries, np.cumsum(carries).reshape(carries.shape) - 1, -1)
+        found = []
+        for row, start, ids in documents_of(self.tokens):
+            inner = np.flatnonzero((ids == end) | (ids == begin))
+            for a, b in zip([0, *(inner + 1)], [*inner, len(ids)], strict=True):
+                text, ends = spell(student.tokenizer, ids[a:b])
+                if text:
+                    found.append((row, start + a, text, ends))
+        answers = server.ask([echo_request(text, self.teacher.top) for _, _, text, _ in found])
+        positions, tokens, logs = list[int](), list[list[int]](), list[list[float]]()
+        for (row, start, text, ends), answer in zip(found, answers, strict=True):
+            echo = read_echo(answer, text)
+            runs = align(ends, echo.ends)
+            single = (runs.first == runs.last) & (runs.their_first == runs.their_last)
+            for mine, their in zip(runs.first[single], runs.their_first[single], strict=True):
+                column = start + mine - 1
+                if mine > 0 and rank[row, column] >= 0 and echo.tops[their]:
+                    positions.append(rank[row, column])
+                    token, log = self._outcomes(echo, their)
+                    tokens.append(token)
+                    logs.append(log)
+        width = max(map(len, tokens), default=0)
+        padded = [row + [-1] * (width - len(row)) for row in tokens]
+        known = [[*row[:-1], *[NOTHING] * (width + 1 - len(row)), row[-1]] for row in logs]
+        return (
+            torch.tensor(positions, dtype=torch.long),
+            torch.tensor(padded, dtype=torch.long).reshape(len(positions), width),
+            torch.tensor(known).reshape(len(positions), width + 1),
+        )
+
+    def _outcomes(self, echo: Echo, place: int) -> tuple[list[int], list[float]]:
+        """The student's ids of the likeliest tokens that it has too, and log-probabilities of these and all others."""
+        has = self.teacher.readings
+        known = {has[token]: value for token, value in echo.tops[place].items() if token in has}
+        rest = 1 - sum(math.exp(value) for value in known.values())
+        return list(known), [*known.values(), math.log(max(rest, LEAST))]
+
+
+def top_outcomes(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Logits (m, V) to log-probabilities (m, K + 1): of tokens (m, K), where -1 is none, and of all others."""
+    logs = logits.log_softmax(-1)
+    absent = tokens < 0
+    rest = torch.cat([logs, logs.new_full((len(logs), 1), NOTHING)], -1)  # a column that -1 writes to
+    rest = rest.scatter(-1, tokens % rest.shape[-1], NOTHING).logsumexp(-1, keepdim=True)
+    return torch.cat([logs.gather(-1, tokens.clamp(min=0)).masked_fill(absent, NOTHING), rest], -1)
