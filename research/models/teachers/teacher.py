@@ -75,7 +75,8 @@ class Teacher(ABC):
         """
         if self.tokenizer.get_vocab() != student.tokenizer.get_vocab():
             raise UserError(
-                "model.teacher: its tokenizer differs from the student's; use a teacher of the same vocabulary"
+                "model.teacher: its tokenizer differs from the student's; use a teacher of the same vocabulary, or "
+                "research.models.AlignedTeacher"
             )
 
     @abstractmethod
