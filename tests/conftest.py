@@ -10,7 +10,7 @@ import torch
 
 from research.data.batch import Batch, Example, Tokens, pad_rows
 from research.data.sources import TextFiles
-from research.models import Student, TrainedTokenizer
+from research.models import AlignedTeacher, Student, TrainedTokenizer
 from research.models.backbone import load_tokenizer
 from research.step import View
 
@@ -74,6 +74,26 @@ def tiny(slices: Path) -> Callable[..., Student]:
         return student.double().eval()
 
     return tiny
+
+
+@pytest.fixture
+def aligned(slices: Path, tmp_path: Path, tiny: Callable[..., Student]) -> Callable[..., AlignedTeacher]:
+    """A teacher in float64 with a BPE of 400 tokens, connected to a student; the students of ``tiny`` have 700."""
+
+    def aligned(student: Student, kind: str = "gpt2", size: int = 400) -> AlignedTeacher:
+        made = tiny(kind, seed=5)
+        algorithm = {"gpt2": "bpe", "bert": "wordpiece"}[kind]
+        tokenizer = TrainedTokenizer(TextFiles(str(slices / "wikitext.txt")), vocab_size=size, kind=algorithm).load()
+        made.model.resize_token_embeddings(len(tokenizer))
+        made.model.save_pretrained(tmp_path / "teacher")
+        tokenizer.save_pretrained(tmp_path / "teacher")
+        teacher = AlignedTeacher(str(tmp_path / "teacher"))
+        teacher.check(student, {})
+        teacher.build(torch.device("cpu"))
+        teacher.student.double()
+        return teacher
+
+    return aligned
 
 
 @pytest.fixture(scope="session")

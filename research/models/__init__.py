@@ -1,7 +1,7 @@
 """Students and teachers."""
 
 from research.models.student import Student
-from research.models.teachers import EMATeacher, LiveTeacher, Teacher
+from research.models.teachers import AlignedTeacher, EMATeacher, LiveTeacher, RemoteTeacher, Teacher
 from research.models.tokenizer import TrainedTokenizer
 
-__all__ = ["EMATeacher", "LiveTeacher", "Student", "Teacher", "TrainedTokenizer"]
+__all__ = ["AlignedTeacher", "EMATeacher", "LiveTeacher", "RemoteTeacher", "Student", "Teacher", "TrainedTokenizer"]

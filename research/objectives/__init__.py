@@ -8,6 +8,7 @@ from research.objectives.distillation import Distillation
 from research.objectives.ewc import EWC
 from research.objectives.freelb import FreeLB
 from research.objectives.generation import Generation
+from research.objectives.gold import GOLD
 from research.objectives.hidden_distillation import HiddenDistillation
 from research.objectives.l2sp import L2SP
 from research.objectives.masked_lm import MaskedLM
@@ -22,11 +23,14 @@ from research.objectives.span_contrastive import SpanContrastive
 from research.objectives.span_corruption import SpanCorruption
 from research.objectives.supervised_contrastive import SupervisedContrastive
 from research.objectives.tinybert import TinyBERT
+from research.objectives.uld import ULD
 
 __all__ = [
     "EWC",
+    "GOLD",
     "L2SP",
     "SMART",
+    "ULD",
     "CausalLM",
     "Classification",
     "Contrastive",

@@ -33,7 +33,7 @@ def read_echo(answer: Mapping[str, Any], text: str) -> Echo:
     """
     logprobs = answer["choices"][0].get("logprobs") or {}
     tokens, tops = logprobs.get("tokens") or [], logprobs.get("top_logprobs") or []
-    if len(tokens) < 2 or len(tops) != len(tokens) or not any(tops[:-1]):
+    if len(tokens) < 2 or len(tops) != len(tokens) or not any(tops):
         raise UserError(
             "model.teacher: the server gives no log-probabilities of a given text (completions with echo), as vLLM "
             "does; teacher label and teacher generate do without them"

@@ -18,6 +18,7 @@ import torch
 
 from research.data.sources import TextFiles
 from research.models import TrainedTokenizer
+from research.models.teachers.remote.server import Server
 
 pytest.importorskip("openai", reason="the extra remote is not installed")
 pytest.importorskip("fastapi", reason="the server of transformers is not installed")
@@ -54,6 +55,28 @@ def critic(slices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("critic")
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a GPT-2 of random weights whose tokens are bytes: the same on every machine."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    end, letters = "<|endoftext|>", sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate([end, *letters])}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    torch.manual_seed(0)
+    settings = {"n_positions": 256, "n_embd": 64, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=257, **settings))
+    with torch.no_grad():  # weights as large as trained ones
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    folder = tmp_path_factory.mktemp("stranger")
+    model.eval().save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, bos_token=end).save_pretrained(folder)
     return folder
 
 
@@ -95,6 +118,13 @@ def served(critic: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     command += ["--host", "127.0.0.1", "--device", "cpu"]
     with running(command, port, tmp_path_factory.mktemp("serve") / "log") as url:
         yield url
+
+
+@pytest.fixture
+def server_at(critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
+    """``server_at(url, **settings)``: a client for that model, with a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return lambda url, **settings: Server(str(critic), url, **settings)
 
 
 Plan = list[Any]

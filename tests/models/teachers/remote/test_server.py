@@ -2,7 +2,6 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from research.models.teachers.remote.server import Server
 from research.models.teachers.remote.spending import Prices
 
 PROMPTS = ["good food :", "bad food :", "the soup is good :", "the soup is bad :"]
-
-
-@pytest.fixture
-def server_at(critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
-    """A client with a cache of the test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return lambda url, **settings: Server(str(critic), url, **settings)
 
 
 def asked(api: str = "completions", tokens: int = 3) -> list[Any]:

@@ -1,0 +1,180 @@
+"""A teacher on a server, against the same model in this process.
+
+``vllm.json`` holds what ``vllm serve FOLDER --dtype float32`` of vLLM 0.32.0 answered for the model ``stranger``. The
+slow test asks a vLLM that is installed here.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical, kl_divergence
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from research.data.batch import Batch
+from research.data.cache import key
+from research.data.masking import Masked, NextToken
+from research.data.stream import StreamInfo
+from research.errors import UserError
+from research.models import RemoteTeacher, Student
+from research.models.teachers.remote.echo import echo_request, places
+from research.models.teachers.remote.question import Question
+from research.models.teachers.remote.server import Server
+from research.objectives import Distillation
+from research.step import Clean, Step
+
+TEXTS = ["the soup is good", "味道 😀 ok", "a"]
+TOP = 5
+T = 2.0
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that has answered before, and is gone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    server = Server("stranger", "http://127.0.0.1:9/v1", retries=0)
+    answers = json.loads(Path(__file__).with_name("vllm.json").read_text())
+    for text, answer in answers.items():
+        server.store[key(echo_request(text, TOP))] = answer
+    return server
+
+
+@pytest.fixture(scope="session")
+def vllm(stranger: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from conftest import free_port, running
+
+    if (program := shutil.which("vllm")) is None:
+        pytest.skip("vLLM is not installed")
+    port = free_port()
+    command = [program, "serve", str(stranger), "--served-model-name", "stranger", "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--max-model-len", "256", "--dtype", "float32", "--enforce-eager"]
+    with running(command, port, tmp_path_factory.mktemp("vllm") / "log", patience=600) as url:
+        yield url
+
+
+def taught(server: Server, student: Student, batch_of: Any) -> tuple[torch.Tensor, Any]:
+    """The loss of distilling next tokens."""
+    teacher = RemoteTeacher(server, top=TOP)
+    teacher.check(student, {})
+    teacher.build(torch.device("cpu"))
+    objective = Distillation("s", tokens=NextToken(), temperature=T)
+    batch: Batch = batch_of(student, TEXTS, objective.views())
+    loss = objective(Step({"s": batch}, student, teacher, {"s": objective.views()}))
+    return loss, batch.views[NextToken()]
+
+
+def expected(folder: Path, student: Student) -> torch.Tensor:
+    """Where a token of the student's is one byte, as all of the model's are: KL of its five likeliest and the rest.
+
+    Both are tempered after the rest is summed up. Bytes of a character that has several are of the rest.
+    """
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).double(), AutoTokenizer.from_pretrained(folder)
+    vocabulary = student.tokenizer.get_vocab()
+    found = []
+    for text in TEXTS:
+        ids, their_ids = (t(text, add_special_tokens=False)["input_ids"] for t in (student.tokenizer, tokenizer))
+        letters = student.tokenizer.convert_ids_to_tokens(ids)
+        with torch.no_grad():
+            mine = student.model(input_ids=torch.tensor([ids])).logits[0]
+            theirs = model(torch.tensor([their_ids])).logits[0].log_softmax(-1)
+        starts = np.cumsum([0, *map(len, letters)])
+        for t in range(1, len(ids)):
+            if len(letters[t]) > 1 or (not letters[t].isascii() and letters[t] != "Ġ"):
+                continue
+            # vLLM tells of five bytes and of the text's own, if that is not among them
+            place = theirs[starts[t] - 1]
+            top = dict.fromkeys([*place.topk(TOP).indices.tolist(), their_ids[starts[t]]])
+            names = {i: tokenizer.convert_ids_to_tokens(i) for i in top}
+            known = [
+                i for i in top if names[i] in vocabulary and tokenizer.decode([i]) not in ("\ufffd", "<|endoftext|>")
+            ]
+            columns = [vocabulary[names[i]] for i in known]
+            outcomes = []
+            for logs, tokens in ((place, known), (mine[t - 1].log_softmax(-1), columns)):
+                rest = (1 - logs[tokens].exp().sum()).log()
+                outcomes.append(Categorical(logits=torch.cat([logs[tokens], rest[None]]) / T))
+            found.append(kl_divergence(*outcomes))
+    return T**2 * torch.stack(found).mean()
+
+
+def of_bytes(folder: Path) -> Student:
+    """A student of the teacher's own tokens."""
+    student = Student(
+        architecture={"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64},
+        tokenizer=str(folder),
+    )
+    student.build()
+    return student.double().eval()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_next_tokens_are_the_models(own: bool, recorded: Server, stranger: Path, tiny: Any, batch_of: Any) -> None:
+    student = of_bytes(stranger) if own else tiny("gpt2")
+    loss, _ = taught(recorded, student, batch_of)
+    torch.testing.assert_close(loss, expected(stranger, student), rtol=0, atol=2e-5)
+    loss.backward()
+    assert student.model.transformer.wte.weight.grad.any()
+
+
+@pytest.mark.slow
+def test_a_live_vllm_says_what_was_recorded(
+    vllm: str, stranger: Path, recorded: Server, tiny: Any, batch_of: Any
+) -> None:
+    student = tiny("gpt2")
+    live, _ = taught(Server("stranger", vllm, timeout=120), student, batch_of)
+    torch.testing.assert_close(live, taught(recorded, student, batch_of)[0], rtol=0, atol=1e-5)
+
+
+def test_places_in_a_text() -> None:
+    """Special tokens and bytes of a character are passed over; a repeated letter is not mistaken for a later one."""
+    assert places(["<s>", "a", "b"], "ab").tolist() == [-1, 1, 2]
+    assert places(["x", "", "", "😀", " y"], "x😀 y").tolist() == [1, -1, -1, 2, 4]
+    assert places(["x", "�", "�", "y", "y"], "x味yy").tolist() == [1, -1, -1, 3, 4]
+    assert places(["a", "z", "b"], "ab").tolist() == [1, -1, 2]
+    assert places(["<s>", "b"], "a far b").tolist() == [-1, -1], "too far to be what follows"
+
+
+def test_classes_are_asked_for(served: str, server_at: Any, tiny: Any, batch_of: Any) -> None:
+    """The critic knows the four reviews; votes of a server without log-probabilities."""
+    student = tiny("bert")
+    texts = ["good food", "the soup is bad", "bad service here", "we had good noodles"]
+    streams = {"s": StreamInfo("classify", ("down", "up"))}
+    words = {"up": "positive", "down": "negative"}
+    teacher = RemoteTeacher(server_at(served), {"s": Question("{text} :", words, votes=1)})
+    teacher.check(student, streams)
+    teacher.fit_probe("s", [], 2)
+    answer = teacher.answer("s", Clean(), batch_of(student, texts, (Clean(),)).views[Clean()])
+    logits = answer.class_logits("s")
+    assert logits.argmax(-1).tolist() == [1, 0, 0, 1]
+    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(4))
+
+
+def test_a_server_without_echo_is_told(served: str, server_at: Any, tiny: Any, batch_of: Any) -> None:
+    with pytest.raises(UserError, match="the server gives no log-probabilities of a given text"):
+        taught(server_at(served), tiny("gpt2"), batch_of)
+
+
+def test_refusals(recorded: Server, tiny: Any, batch_of: Any) -> None:
+    student = tiny("bert")
+    streams = {"s": StreamInfo("classify", ("a", "b"))}
+    teacher = RemoteTeacher(recorded, {"s": Question("{text}", {"a": "yes", "c": "no"})})
+    teacher.check(student, streams)
+    with pytest.raises(UserError, match=r"questions.s.words has \['a', 'c'\]; the labels are \['a', 'b'\]"):
+        teacher.fit_probe("s", [], 2)
+    with pytest.raises(UserError, match="questions has none for 'other'"):
+        teacher.fit_probe("other", [], 2)
+    with pytest.raises(UserError, match=r"questions.s: data.streams has no 's', only t"):
+        teacher.check(student, {"t": streams["s"]})
+    answer = teacher.answer("s", Masked(), batch_of(student, TEXTS, (Masked(),)).views[Masked()])
+    with pytest.raises(UserError, match="has no hidden states"):
+        _ = answer.encoded
+    with pytest.raises(UserError, match="the view NextToken"):
+        head = student.vocabulary_head(torch.zeros(1, 32).double())
+        answer.divergence(head, lambda s, t: s.sum(-1), 1.0)
+    with pytest.raises(UserError, match="top is 21"):
+        RemoteTeacher(recorded, top=21)
