@@ -17,6 +17,7 @@ GROUPS = {  # commands of two words, by the module whose main() runs them
     "teacher": {
         "label": "research.models.teachers.remote.label",
         "generate": "research.models.teachers.remote.generate",
+        "write": "research.models.teachers.remote.writing",
     },
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -78,9 +78,20 @@ def readings(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
     Tokens that hold a part of a character are left out, and all but the first of those that read the same.
     """
     backend, special = tokenizer.backend_tokenizer, set(tokenizer.all_special_ids)
-    before = backend.encode("a", add_special_tokens=False).ids
     plain = [i for i in range(backend.get_vocab_size()) if i not in special]
-    texts = backend.decode_batch([[*before, i] for i in plain], skip_special_tokens=False)
-    skip = len(backend.decode(before, skip_special_tokens=False))
-    read = {text[skip:]: i for i, text in zip(reversed(plain), reversed(texts), strict=True)}
+    read = {text: i for i, text in zip(reversed(plain), reversed(within(tokenizer, plain)), strict=True)}
     return {text: i for text, i in read.items() if text and "\ufffd" not in text}
+
+
+def within(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> list[str]:
+    """What each of some tokens reads in the middle of a text."""
+    backend = tokenizer.backend_tokenizer
+    before = backend.encode("a", add_special_tokens=False).ids
+    skip = len(backend.decode(before, skip_special_tokens=False))
+    return [text[skip:] for text in backend.decode_batch([[*before, i] for i in ids], skip_special_tokens=False)]
+
+
+def opens_with_space(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Is the first token of a text one that reads with a space before it elsewhere?"""
+    first = tokenizer.backend_tokenizer.encode("a", add_special_tokens=False).ids[0]
+    return within(tokenizer, [first])[0].startswith(" ")

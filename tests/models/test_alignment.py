@@ -9,7 +9,7 @@ import pytest
 
 from research.data.sources import TextFiles
 from research.models import TrainedTokenizer
-from research.models.alignment import align, readings, respell, shared_tokens, spell
+from research.models.alignment import align, opens_with_space, readings, respell, shared_tokens, spell
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -102,6 +102,10 @@ def test_shared_tokens_read_the_same(trained: Any) -> None:
     assert {("Ġthe", "▁the"), ("s", "s")} <= pairs and len(pairs) > 100
     assert all(a.replace("Ġ", "▁") == b for a, b in pairs if a.isascii() or a.startswith("Ġ"))
     assert not {*bpe.all_special_ids} & {*mine.tolist()}
+
+
+def test_the_first_token_of_a_text(trained: Any) -> None:
+    assert [opens_with_space(trained(k, 600)) for k in ("bpe", "unigram", "wordpiece")] == [False, True, True]
 
 
 def test_word_pieces_read_as_in_a_text(trained: Any) -> None:

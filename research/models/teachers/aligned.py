@@ -10,7 +10,7 @@ from torch import Tensor
 
 from research.data.batch import IGNORE, Example, Row, Tokens, pad_rows
 from research.errors import UserError
-from research.models.alignment import align, respell, shared_tokens, spell
+from research.models.alignment import align, opens_with_space, respell, shared_tokens, spell
 from research.models.heads import Divergence, VocabularyHead
 from research.models.student import Student
 from research.models.teachers.live import LiveAnswer, LiveTeacher
@@ -126,6 +126,11 @@ class AlignedTeacher(LiveTeacher):
         ends = [[self.reader.vocabulary.end], [self.student.vocabulary.end]]
         return np.concatenate([shared_tokens(self.reader.tokenizer, self.tokenizer), ends], axis=1)
 
+    @cached_property
+    def open_alike(self) -> bool:
+        """Is the first token of a text of the same kind in both? It is not compared otherwise."""
+        return opens_with_space(self.reader.tokenizer) == opens_with_space(self.tokenizer)
+
     def encode(self, tokens: Tokens) -> Encoded:
         return super().encode(self._read(tokens)[0])
 
@@ -193,7 +198,7 @@ class AlignedTeacher(LiveTeacher):
             texts += [again] if len(again) else []
             base += len(text) + 1
             if border < len(ids):
-                ends.append(np.array([base]))
+                ends.append(np.array([base if self.open_alike or border == len(ids) - 1 else -1]))
                 if ids[border] == mine.end:
                     pieces.append(np.array([theirs.end]))
                     their_ends.append(np.array([base]))

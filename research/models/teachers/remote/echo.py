@@ -1,4 +1,4 @@
-"""What a server says of a given text: the likeliest tokens at each place, by the completions API with ``echo``."""
+"""What a server says of a text: the likeliest tokens at each place, of a given text or of one that it wrote."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from research.errors import UserError
+from research.models.teachers.remote.question import text_of
 from research.models.teachers.remote.server import Request
 
 
@@ -38,6 +39,25 @@ def read_echo(answer: Mapping[str, Any], text: str) -> Echo:
             "model.teacher: the server gives no log-probabilities of a given text (completions with echo), as vLLM "
             "does; teacher label and teacher generate do without them"
         )
+    return Echo(places(tokens, text), [finite(top) for top in tops])
+
+
+def read_written(answer: Mapping[str, Any], text: str) -> Echo:
+    """Of an answer that is this text, or goes on behind it; of another one nothing.
+
+    Raises:
+        UserError: if the answer has no log-probabilities.
+    """
+    logprobs = answer["choices"][0].get("logprobs") or {}
+    if content := logprobs.get("content"):
+        tokens = [token["token"] for token in content]
+        tops = [{top["token"]: top["logprob"] for top in token["top_logprobs"]} for token in content]
+    else:
+        tokens, tops = logprobs.get("tokens") or [], logprobs.get("top_logprobs") or []
+    if len(tops) != len(tokens) or not any(tops):
+        raise UserError("model.teacher: the server gives no log-probabilities of what it writes, or writing.top is 0")
+    if not text_of(answer).startswith(text):
+        return Echo(np.zeros(0, np.int64), [])
     return Echo(places(tokens, text), [finite(top) for top in tops])
 
 

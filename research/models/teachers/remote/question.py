@@ -18,6 +18,11 @@ def request(prompt: str, api: str, max_tokens: int, **settings: Any) -> Request:
     return {**given, "max_tokens": max_tokens, **settings}
 
 
+def likeliest(api: str, top: int) -> dict[str, Any]:
+    """The setting that asks for log-probabilities of the likeliest tokens."""
+    return {"logprobs": True, "top_logprobs": top} if api == "chat" else {"logprobs": top}
+
+
 def text_of(answer: Mapping[str, Any]) -> str:
     """What the model wrote."""
     choice = answer["choices"][0]
@@ -66,8 +71,7 @@ class Question:
                 request(prompt, self.api, WORD, temperature=1.0 if self.votes > 1 else 0.0, seed=seed)
                 for seed in range(self.votes)
             ]
-        asked = {"logprobs": True, "top_logprobs": MOST} if self.api == "chat" else {"logprobs": MOST}
-        return [request(prompt, self.api, 1, temperature=0.0, **asked)]
+        return [request(prompt, self.api, 1, temperature=0.0, **likeliest(self.api, MOST))]
 
     def weights(self, answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """How much the answers speak for each label: probability, or share of the votes. All 0 if for none.

@@ -1,7 +1,7 @@
 """A teacher on a server: class distributions by asking, next tokens by their log-probabilities."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from research.data.batch import IGNORE, Batch, Tokens
-from research.data.masking import NextToken
+from research.data.batch import Batch, Tokens
+from research.data.masking import Conditional, NextToken
 from research.errors import UserError
-from research.models.alignment import align, readings, spell
+from research.models.alignment import align, opens_with_space, readings
 from research.models.heads import Divergence, VocabularyHead
 from research.models.teachers.aligned import NOTHING, at_rows, documents_of
-from research.models.teachers.remote.echo import Echo, echo_request, read_echo
+from research.models.teachers.remote.parts import Part, targets_of, texts_of
 from research.models.teachers.remote.question import MOST, Question
 from research.models.teachers.remote.server import Server
+from research.models.teachers.remote.writing import Writing
 from research.models.teachers.teacher import Answer, Teacher
 from research.step import Encoded, View
 
@@ -35,19 +36,27 @@ LEAST = (
 class RemoteTeacher(Teacher):
     """A model behind an OpenAI-compatible server, of any tokenizer; for what it has answered once, no server is needed.
 
-    For classes it is asked a question about each text. For the next tokens of a decoder, the server must give the
-    log-probabilities of a given text (vLLM does). The texts are what the student's tokenizer gives back of its tokens.
+    For classes it is asked a question about each text. Next tokens are distilled of any text for a decoder, if the
+    server gives the log-probabilities of a given text (vLLM does), or of targets that it has written itself. The texts
+    are what the student's tokenizer gives back of its tokens.
 
     Args:
         server: who is asked. On several processes each has its rates and limit for itself.
         questions: for each labelled stream whose classes are distilled, with a word for each of its labels.
-        top: log-probabilities asked for at each next token, in [1, 20].
+        top: log-probabilities asked for at each token of a given text, in [1, 20].
+        writing: how ``teacher write`` asked for the targets of a task, whose tokens are then distilled.
     """
 
-    def __init__(self, server: Server, questions: dict[str, Question] | None = None, top: int = MOST) -> None:
+    def __init__(
+        self,
+        server: Server,
+        questions: dict[str, Question] | None = None,
+        top: int = MOST,
+        writing: Writing | None = None,
+    ) -> None:
         if not 1 <= top <= MOST:
             raise UserError(f"model.teacher: top is {top}; it must lie in [1, {MOST}]")
-        self.server, self.questions, self.top = server, questions or {}, top
+        self.server, self.questions, self.top, self.writing = server, questions or {}, top, writing
         self.labels: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -89,6 +98,13 @@ class RemoteTeacher(Teacher):
         """The student's token for a text, where one stands for it alone."""
         return readings(self.student.tokenizer)
 
+    @cached_property
+    def first_readings(self) -> dict[str, int]:
+        """Likewise at the beginning of a text."""
+        if not opens_with_space(self.student.tokenizer):
+            return self.readings
+        return {text[1:]: token for text, token in self.readings.items() if text.startswith(" ")}
+
 
 class RemoteAnswer(Answer):
     """Asks the server when an objective asks it."""
@@ -124,33 +140,20 @@ class RemoteAnswer(Answer):
 
     @cached_property
     def _tops(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions (G,) that predict what the server predicts too, its likeliest tokens there (G, K), as the student's
-        ids and -1 where there are fewer, and their log-probabilities and that of all others (G, K + 1)."""
-        if not isinstance(self.view, NextToken):
-            raise UserError("model.teacher: a RemoteTeacher knows next tokens of plain texts: the view NextToken")
-        assert self.tokens.labels is not None
-        student, server = self.teacher.student, self.teacher.server
-        end, begin = student.vocabulary.end, student.vocabulary.begin
-        carries = (self.tokens.labels != IGNORE).cpu().numpy()
-        rank = np.where(carries, np.cumsum(carries).reshape(carries.shape) - 1, -1)
-        found = []
-        for row, start, ids in documents_of(self.tokens):
-            inner = np.flatnonzero((ids == end) | (ids == begin))
-            for a, b in zip([0, *(inner + 1)], [*inner, len(ids)], strict=True):
-                text, ends = spell(student.tokenizer, ids[a:b])
-                if text:
-                    found.append((row, start + a, text, ends))
-        answers = server.ask([echo_request(text, self.teacher.top) for _, _, text, _ in found])
+        """Positions (G,) that predict what the server predicts too; its likeliest tokens there (G, K), as the student's
+        ids and -1 where there are fewer; and their log-probabilities and that of all others (G, K + 1)."""
+        parts = list(self._parts())
+        answers = self.teacher.server.ask([part.request for part in parts])
         positions, tokens, logs = list[int](), list[list[int]](), list[list[float]]()
-        for (row, start, text, ends), answer in zip(found, answers, strict=True):
-            echo = read_echo(answer, text)
-            runs = align(ends, echo.ends)
+        for part, answer in zip(parts, answers, strict=True):
+            echo = part.read(answer, part.text)
+            runs = align(part.ends, echo.ends)
             single = (runs.first == runs.last) & (runs.their_first == runs.their_last)
             for mine, their in zip(runs.first[single], runs.their_first[single], strict=True):
-                column = start + mine - 1
-                if mine > 0 and rank[row, column] >= 0 and echo.tops[their]:
-                    positions.append(rank[row, column])
-                    token, log = self._outcomes(echo, their)
+                if part.positions[mine] >= 0 and echo.tops[their]:
+                    positions.append(part.positions[mine])
+                    has = self.teacher.readings if mine else self.teacher.first_readings
+                    token, log = outcomes_of(echo.tops[their], has)
                     tokens.append(token)
                     logs.append(log)
         width = max(map(len, tokens), default=0)
@@ -162,12 +165,21 @@ class RemoteAnswer(Answer):
             torch.tensor(known).reshape(len(positions), width + 1),
         )
 
-    def _outcomes(self, echo: Echo, place: int) -> tuple[list[int], list[float]]:
-        """The student's ids of the likeliest tokens that it has too, and log-probabilities of these and all others."""
-        has = self.teacher.readings
-        known = {has[token]: value for token, value in echo.tops[place].items() if token in has}
-        rest = 1 - sum(math.exp(value) for value in known.values())
-        return list(known), [*known.values(), math.log(max(rest, LEAST))]
+    def _parts(self) -> Iterator[Part]:
+        teacher = self.teacher
+        if isinstance(self.view, NextToken):
+            return texts_of(self.tokens, teacher.student, teacher.top)
+        if isinstance(self.view, Conditional) and teacher.writing is not None:
+            return targets_of(self.tokens, teacher.student, teacher.writing)
+        told = "of plain texts, the view NextToken, and of what it wrote, the view Conditional with the setting writing"
+        raise UserError(f"model.teacher: a RemoteTeacher knows next tokens {told}")
+
+
+def outcomes_of(top: Mapping[str, float], tokens: Mapping[str, int]) -> tuple[list[int], list[float]]:
+    """The student's ids of the likeliest tokens that it has too, and log-probabilities of these and all others."""
+    known = {tokens[text]: value for text, value in top.items() if text in tokens}
+    rest = 1 - sum(math.exp(value) for value in known.values())
+    return list(known), [*known.values(), math.log(max(rest, LEAST))]
 
 
 def top_outcomes(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from research.models.teachers.remote.generate import Generate
 from research.models.teachers.remote.label import Label
 from research.models.teachers.remote.question import Question, first_token
 from research.models.teachers.remote.spending import Prices
+from research.models.teachers.remote.writing import Write, Writing
 
 GOOD = ["good food", "a good and warm meal", "we had good noodles", "good service here", "the soup is good"]
 BAD = ["bad food", "a bad and cold meal", "we had bad noodles", "bad service here", "the soup is bad"]
@@ -87,6 +88,15 @@ def test_texts_are_written_and_none_twice(served: str, server_at: Any, tmp_path:
     Generate(server_at(served), "{label} :", str(out), 6, labels, api="completions", temperature=0.0).run()
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert lines == [{"text": "positive", "label": "p"}, {"text": "negative", "label": "n"}]
+
+
+def test_targets_are_read_as_a_task(served: str, server_at: Any, reviews: Path) -> None:
+    out = reviews.with_name("targets.jsonl")
+    writing = Writing("{text} :", "completions", top=0)
+    Write(server_at(served), CSV(str(reviews), text="text"), writing, str(out)).run()
+    records = list(JSONLines(str(out), target="target"))
+    assert [record["text"] for record in records] == [*GOOD, *BAD]
+    assert [record["target"].strip() for record in records] == ["positive"] * 5 + ["negative"] * 5
 
 
 def test_prompts_show_examples_of_their_label(server_at: Any, tmp_path: Path) -> None:

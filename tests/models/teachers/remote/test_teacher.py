@@ -18,13 +18,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from research.data.batch import Batch
 from research.data.cache import key
-from research.data.masking import Masked, NextToken
+from research.data.masking import Conditional, Masked, NextToken
 from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.models import RemoteTeacher, Student
-from research.models.teachers.remote.echo import echo_request, places
+from research.models.teachers.remote.echo import echo_request, places, read_written
 from research.models.teachers.remote.question import Question
 from research.models.teachers.remote.server import Server
+from research.models.teachers.remote.writing import Writing
 from research.objectives import Distillation
 from research.step import Clean, Step
 
@@ -128,6 +129,61 @@ def test_a_live_vllm_says_what_was_recorded(
     student = tiny("gpt2")
     live, _ = taught(Server("stranger", vllm, timeout=120), student, batch_of)
     torch.testing.assert_close(live, taught(recorded, student, batch_of)[0], rtol=0, atol=1e-5)
+
+
+WROTE = {  # for each source the tokens of its answer, with the likeliest in their places
+    "a": [("u", {"u": 0.7, "x": 0.2}), ("p", {"p": 0.5, "pp": 0.4})],
+    "b": [("the", {"the": 0.6, "a": 0.3}), (" of", {" of": 0.5, " the": 0.1, "s": 0.3})],
+}
+
+
+@pytest.mark.parametrize(("family", "learned"), [("gpt2", 2), ("t5", 2)])
+def test_targets_that_it_wrote(
+    family: str, learned: int, stranger: Path, recorded: Server, tiny: Any, batch_of: Any
+) -> None:
+    """By hand, from answers of a chat in the form of the protocol: a student of bytes knows the tokens of "up", T5's of
+    "the of", the first of them as "▁the"."""
+    student = of_bytes(stranger) if family == "gpt2" else tiny("t5")
+    writing = Writing("Say: {text}", top=3)
+    for text, told in WROTE.items():
+        content = [
+            {"token": token, "top_logprobs": [{"token": u, "logprob": float(np.log(p))} for u, p in top.items()]}
+            for token, top in told
+        ]
+        choice = {"message": {"content": "".join(token for token, _ in told)}, "logprobs": {"content": content}}
+        recorded.store[key(writing.request(text))] = {"choices": [choice]}
+    teacher = RemoteTeacher(recorded, writing=writing)
+    teacher.check(student, {})
+    objective = Distillation("s", tokens=Conditional(), temperature=T)
+    targets = ["".join(token for token, _ in told) for told in WROTE.values()]
+    batch = batch_of(student, [*WROTE], objective.views(), targets=targets)
+    loss = objective(Step({"s": batch}, student, teacher, {"s": objective.views()}))
+
+    tokens = batch.views[Conditional()]
+    labels, hidden = tokens.labels, student(tokens).hidden
+    vocabulary, found = student.tokenizer.get_vocab(), []
+    for row, told in enumerate(WROTE.values()):
+        first = int(torch.nonzero(labels[row] != -100)[0])
+        for i, (token, top) in enumerate(told):
+            mark = "▁" if family == "t5" and i == 0 else ""
+            ids = [vocabulary.get(mark + text.replace(" ", "▁")) for text in (token, *top)]
+            if labels[row, first + i] != ids[0]:
+                continue
+            known = [(column, p) for column, p in zip(ids[1:], top.values(), strict=True) if column is not None]
+            q = student.vocabulary_head(hidden[row, first + i][None]).logits[0].softmax(-1)[[i for i, _ in known]]
+            pair = [Categorical(logits=torch.cat([r, 1 - r.sum()[None]]).log() / T)
+                    for r in (torch.tensor([p for _, p in known]).double(), q)]  # fmt: skip
+            found.append(kl_divergence(*pair))
+    assert len(found) == learned
+    torch.testing.assert_close(loss, T**2 * torch.stack(found).mean(), rtol=0, atol=1e-6)
+    loss.backward()
+
+
+def test_another_target_than_it_wrote_is_left_out() -> None:
+    answer = {"choices": [{"text": "up", "logprobs": {"tokens": ["up"], "top_logprobs": [{"up": -0.1}]}}]}
+    assert read_written(answer, "up").ends.tolist() == [2] and read_written(answer, "no").ends.tolist() == []
+    with pytest.raises(UserError, match=r"no log-probabilities of what it writes, or writing.top is 0"):
+        read_written({"choices": [{"text": "up"}]}, "up")
 
 
 def test_places_in_a_text() -> None:
