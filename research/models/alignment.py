@@ -34,7 +34,7 @@ def align(ends: np.ndarray, their_ends: np.ndarray) -> Runs:
     return Runs(first, last, their_first, their_last)
 
 
-def spell(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> tuple[str, np.ndarray]:
+def spell(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int] | np.ndarray) -> tuple[str, np.ndarray]:
     """The text of token ids, and where each of them ends in it, as :func:`align` reads it.
 
     Decoded one by one: a byte-level token may end within a character, which belongs to the token that completes it.

@@ -206,7 +206,8 @@ class AlignedTeacher(LiveTeacher):
         if self.student.family.name == "decoder":
             row = Row(np.concatenate([np.array(self.opening, np.int64), *pieces]))
         else:
-            row = self.student.family.frame(Example(*(texts[:2] or [np.zeros(0, np.int64)])), theirs)
+            first, second = [*texts, None, None][:2]
+            row = self.student.family.frame(Example(np.zeros(0, np.int64) if first is None else first, second), theirs)
         return Reading(row.ids, row.second, np.concatenate(ends), np.concatenate(their_ends))
 
 

@@ -54,6 +54,6 @@ def targets_of(tokens: Tokens, student: "Student", writing: Writing) -> Iterator
         read = ids[row][mask[row]]
         source = read if tokens.decoder_ids is not None else read[: len(read) - len(target) + 1]
         text, ends = spell(student.tokenizer, target[:-1])  # without the end token
-        asked = writing.request(student.tokenizer.decode(source.tolist(), skip_special_tokens=True))
+        asked = writing.request(student.tokenizer.backend_tokenizer.decode(source.tolist()))
         yield Part(text, ends, np.arange(done, done + len(target) - 1), asked, read_written)
         done += len(target)

@@ -91,7 +91,7 @@ class RemoteTeacher(Teacher):
 
     def text_of(self, ids: np.ndarray) -> str:
         """A document without what the family puts around it."""
-        return self.student.tokenizer.decode(ids.tolist(), skip_special_tokens=True)
+        return self.student.tokenizer.backend_tokenizer.decode(ids.tolist())
 
     @cached_property
     def readings(self) -> dict[str, int]:
