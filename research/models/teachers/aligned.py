@@ -242,8 +242,7 @@ def at_rows(head: VocabularyHead, rows: Tensor) -> VocabularyHead:
 
 def continuation(head: VocabularyHead, labels: Tensor, first: Tensor, last: Tensor, temperature: float) -> Tensor:
     """(G,) log-probability of the labels at the positions behind ``first`` up to ``last``, at a temperature."""
-    tempered = VocabularyHead(
-        head.features, head.weight / temperature, None if head.bias is None else head.bias / temperature
-    )
+    bias = None if head.bias is None else head.bias / temperature
+    tempered = VocabularyHead(head.features / temperature, head.weight, bias)
     sums = -tempered.cross_entropy(labels, reduction="none").cumsum(0)
     return sums[last] - sums[first]
