@@ -138,7 +138,7 @@ def test_class_logits_are_the_teachers_own(tiny: Any, aligned: Any, batch_of: An
     student = tiny("gpt2")
     teacher = aligned(student, "bert", size=500)
     batch = batch_of(student, TEXTS[1:], (Clean(),), labels=[0, 1])
-    teacher.fit_probe("s", [batch], 2)
+    teacher.fit_probe("s", [batch], ["a", "b"])
     teacher.student.double()
     logits = teacher.answer("s", Clean(), batch.views[Clean()]).class_logits("s")
     rows = []

@@ -1,7 +1,7 @@
 """A teacher on a server: class distributions by asking, next tokens by their log-probabilities."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class RemoteTeacher(Teacher):
         if not 1 <= top <= MOST:
             raise UserError(f"model.teacher: top is {top}; it must lie in [1, {MOST}]")
         self.server, self.questions, self.top, self.writing = server, questions or {}, top, writing
-        self.labels: dict[str, tuple[str, ...]] = {}
+        self.labels: dict[str, list[str]] = {}
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -65,7 +65,7 @@ class RemoteTeacher(Teacher):
 
     def check(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         """Refuses no tokenizer, and keeps the student's to read its tokens."""
-        self.student, self.streams = student, streams
+        self.student = student
         for task in self.questions:
             if task not in streams:
                 raise UserError(
@@ -75,16 +75,13 @@ class RemoteTeacher(Teacher):
     def build(self, device: torch.device) -> None:
         """Nothing: the server has the weights."""
 
-    def fit_probe(self, task: str, batches: Iterable[Batch], classes: int) -> None:
+    def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         """Nothing to fit; the words must be those of the stream's labels, which are known by now."""
         if task not in self.questions:
             raise UserError(f"model.teacher: questions has none for '{task}', whose classes are distilled")
-        words, labels = self.questions[task].words, self.streams[task].labels
-        if set(words) != set(labels):
-            raise UserError(
-                f"model.teacher: questions.{task}.words has {sorted(words)}; the labels are {sorted(labels)}"
-            )
-        self.labels[task] = tuple(labels)
+        if set(words := self.questions[task].words) != set(labels):
+            raise UserError(f"model.teacher: questions.{task}.words has {sorted(words)}; the labels are {list(labels)}")
+        self.labels[task] = list(labels)
 
     def answer(self, stream: str, view: View, tokens: Tokens) -> "RemoteAnswer":
         return RemoteAnswer(self, view, tokens)

@@ -203,7 +203,7 @@ def test_classes_are_asked_for(served: str, server_at: Any, tiny: Any, batch_of:
     words = {"up": "positive", "down": "negative"}
     teacher = RemoteTeacher(server_at(served), {"s": Question("{text} :", words, votes=1)})
     teacher.check(student, streams)
-    teacher.fit_probe("s", [], 2)
+    teacher.fit_probe("s", [], ["down", "up"])
     answer = teacher.answer("s", Clean(), batch_of(student, texts, (Clean(),)).views[Clean()])
     logits = answer.class_logits("s")
     assert logits.argmax(-1).tolist() == [1, 0, 0, 1]
@@ -221,9 +221,9 @@ def test_refusals(recorded: Server, tiny: Any, batch_of: Any) -> None:
     teacher = RemoteTeacher(recorded, {"s": Question("{text}", {"a": "yes", "c": "no"})})
     teacher.check(student, streams)
     with pytest.raises(UserError, match=r"questions.s.words has \['a', 'c'\]; the labels are \['a', 'b'\]"):
-        teacher.fit_probe("s", [], 2)
+        teacher.fit_probe("s", [], ["a", "b"])
     with pytest.raises(UserError, match="questions has none for 'other'"):
-        teacher.fit_probe("other", [], 2)
+        teacher.fit_probe("other", [], ["a"])
     with pytest.raises(UserError, match=r"questions.s: data.streams has no 's', only t"):
         teacher.check(student, {"t": streams["s"]})
     answer = teacher.answer("s", Masked(), batch_of(student, TEXTS, (Masked(),)).views[Masked()])
