@@ -178,10 +178,8 @@ class AlignedTeacher(LiveTeacher):
     @cached_property
     def opening(self) -> list[int]:
         """The begin token of a decoder that was trained with one."""
-        begin = self.tokenizer.bos_token_id
-        return (
-            [begin] if self.student.family.name == "decoder" and self.tokenizer("")["input_ids"][:1] == [begin] else []
-        )
+        begin, decodes = self.tokenizer.bos_token_id, self.student.family.name == "decoder"
+        return [begin] if decodes and self.tokenizer("")["input_ids"][:1] == [begin] else []
 
     def _reread(self, ids: np.ndarray) -> "Reading":
         """A document of the student's in the teacher's tokens: its texts anew, its ends by its own end token."""
@@ -204,7 +202,8 @@ class AlignedTeacher(LiveTeacher):
                     their_ends.append(np.array([base]))
             at = border + 1
         if self.student.family.name == "decoder":
-            row = Row(np.concatenate([np.array(self.opening, np.int64), *pieces]))
+            row = Row(np.concatenate([self.opening, *pieces]).astype(np.int64))
+            row.ids = row.ids if len(row.ids) else np.array([theirs.end])  # of a part of a character alone
         else:
             first, second = [*texts, None, None][:2]
             row = self.student.family.frame(Example(np.zeros(0, np.int64) if first is None else first, second), theirs)

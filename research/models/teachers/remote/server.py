@@ -54,9 +54,8 @@ class Server:
         limit: float | None = None,
         tokenizer: str | None = None,
     ) -> None:
-        at_least = {"concurrency": 1, "requests_per_minute": 1, "tokens_per_minute": 1, "retries": 0}
-        for name, least in at_least.items():
-            value = locals()[name]
+        rates = ("requests_per_minute", requests_per_minute, 1), ("tokens_per_minute", tokens_per_minute, 1)
+        for name, value, least in (("concurrency", concurrency, 1), ("retries", retries, 0), *rates):
             if value is not None and value < least:
                 raise UserError(f"server.{name} is {value}; it must be at least {least}")
         if timeout <= 0:

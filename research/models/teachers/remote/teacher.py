@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from research.data.stream import StreamInfo
     from research.models.student import Student
 
-LEAST = (
-    1e-6  # of the probability of a label that no likely token begins, or of all tokens that are not among the likeliest
-)
+LEAST = 1e-6  # probability of a label that no likely token begins, and of all tokens but the likeliest
 
 
 class RemoteTeacher(Teacher):

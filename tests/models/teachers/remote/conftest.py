@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -19,9 +19,6 @@ import torch
 from research.data.sources import TextFiles
 from research.models import TrainedTokenizer
 from research.models.teachers.remote.server import Server
-
-pytest.importorskip("openai", reason="the extra remote is not installed")
-pytest.importorskip("fastapi", reason="the server of transformers is not installed")
 
 GOOD = ["good food", "a good and warm meal", "we had good noodles", "good service here", "the soup is good"]
 BAD = ["bad food", "a bad and cold meal", "we had bad noodles", "bad service here", "the soup is bad"]
@@ -111,18 +108,30 @@ def running(command: list[str], port: int, log: Path, patience: float = 120) -> 
 
 
 @pytest.fixture(scope="session")
-def served(critic: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """``start(command)``: the address of the server that the command starts, which ends with the tests."""
+    with ExitStack() as running_ones:
+
+        def start(command: list[str], patience: float = 120) -> str:
+            port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
+            command = [*command, "--host", "127.0.0.1", "--port", str(port)]
+            return running_ones.enter_context(running(command, port, log, patience))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def served(critic: Path, start: Callable[..., str]) -> str:
     """``transformers serve`` with that model. It gives no log-probabilities."""
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(critic), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--device", "cpu"]
-    with running(command, port, tmp_path_factory.mktemp("serve") / "log") as url:
-        yield url
+    for name in ("openai", "fastapi", "uvicorn"):
+        pytest.importorskip(name, reason="the extra remote, or the server of transformers, is not installed")
+    return start([str(Path(sys.executable).with_name("transformers")), "serve", str(critic), "--device", "cpu"])
 
 
 @pytest.fixture
 def server_at(critic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
     """``server_at(url, **settings)``: a client for that model, with a cache of the test's own."""
+    pytest.importorskip("openai", reason="the extra remote is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return lambda url, **settings: Server(str(critic), url, **settings)
 

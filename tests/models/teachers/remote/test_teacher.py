@@ -6,7 +6,7 @@ slow test asks a vLLM that is installed here.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,11 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 @pytest.fixture(scope="session")
-def vllm(stranger: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from conftest import free_port, running
-
+def vllm(stranger: Path, start: Callable[..., str]) -> str:
     if (program := shutil.which("vllm")) is None:
         pytest.skip("vLLM is not installed")
-    port = free_port()
-    command = [program, "serve", str(stranger), "--served-model-name", "stranger", "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--max-model-len", "256", "--dtype", "float32", "--enforce-eager"]
-    with running(command, port, tmp_path_factory.mktemp("vllm") / "log", patience=600) as url:
-        yield url
+    settings = ["--served-model-name", "stranger", "--max-model-len", "256", "--dtype", "float32", "--enforce-eager"]
+    return start([program, "serve", str(stranger), *settings], patience=600)
 
 
 def taught(server: Server, student: Student, batch_of: Any) -> tuple[torch.Tensor, Any]:
