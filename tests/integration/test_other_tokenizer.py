@@ -65,9 +65,8 @@ def test_losses_fall(config: dict[str, Any], tmp_path: Path) -> None:
     with (tmp_path / "runs" / "other" / "metrics.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["loss/gold"]]
     assert len(rows) == 12
-    assert all(float(row["loss/uld"]) > 0 for row in rows), "of a teacher that knows nothing, it has no way to fall"
-    for name in ("gold", "kd"):
-        assert float(rows[-1][f"loss/{name}"]) < float(rows[0][f"loss/{name}"])
+    assert all(float(row[f"loss/{name}"]) > 0 for row in rows for name in ("gold", "kd"))
+    assert float(rows[-1]["loss/uld"]) < 0.8 * float(rows[0]["loss/uld"])
 
 
 def test_a_live_teacher_is_refused_in_one_line(config: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
