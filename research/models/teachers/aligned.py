@@ -120,6 +120,10 @@ class AlignedTeacher(LiveTeacher):
         """Refuses nothing of a tokenizer, and keeps the student's to read its tokens."""
         self.reader = student
 
+    def fingerprint(self) -> str:
+        """Its answers go by the student's tokens, and are not kept for others."""
+        raise UserError("model.teacher: the answers of an AlignedTeacher cannot be cached; take a LiveTeacher")
+
     @cached_property
     def shared(self) -> np.ndarray:
         """The ids (2, C) of the tokens that both vocabularies have, and of the end."""

@@ -178,3 +178,5 @@ def test_refusals(tiny: Any, aligned: Any, batch_of: Any) -> None:
         answer.divergence(decoder.vocabulary_head(decoder(tokens).at_labels()[0]), soft_divergence, 1.0)
     with pytest.raises(UserError, match="of other tokens than the student's"):
         _ = answer.encoded
+    with pytest.raises(UserError, match="cannot be cached"):
+        aligned(decoder).fingerprint()
