@@ -116,6 +116,10 @@ class AlignedTeacher(LiveTeacher):
         backbone: as for :class:`research.models.teachers.live.LiveTeacher`, like the settings not named here.
     """
 
+    @property
+    def config(self) -> None:
+        """None: its layers hold other tokens than the student's."""
+
     def check(self, student: Student, streams: "Mapping[str, StreamInfo]") -> None:
         """Refuses nothing of a tokenizer, and keeps the student's to read its tokens."""
         self.reader = student

@@ -85,7 +85,7 @@ class LiveTeacher(Teacher):
         return self.student.tokenizer
 
     @property
-    def config(self) -> "PretrainedConfig":
+    def config(self) -> "PretrainedConfig | None":
         return self.student.config
 
     def check(self, student: Student, streams: "Mapping[str, StreamInfo]") -> None:

@@ -11,11 +11,12 @@ from torch.distributions import Categorical, kl_divergence
 from research.data.batch import Batch, Example, pad_rows
 from research.data.masking import Conditional, NextToken
 from research.data.packing import pack_rows
+from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.models import Student
 from research.models.teachers import AlignedTeacher
-from research.objectives import Distillation
-from research.objectives.distillation import soft_divergence
+from research.objectives import Distillation, HiddenDistillation
+from research.objectives.divergence import ForwardKL
 from research.step import Clean, Step
 
 T = 2.0
@@ -101,8 +102,8 @@ def test_the_same_vocabulary_is_the_live_teacher(tiny: Any, aligned: Any, batch_
     head = student.vocabulary_head(student(tokens).at_labels()[0])
     answer = teacher.answer("s", NextToken(), tokens)
     assert len(answer.spans.first) == len(head.features) and bool(answer.spans.single.all())
-    full = head.divergence(answer._head, soft_divergence)
-    coarse = answer.divergence(head, soft_divergence, 1.0)
+    full = head.divergence(answer._head, ForwardKL())
+    coarse = answer.divergence(head, ForwardKL(), 1.0)
     assert 0 < coarse <= full and coarse > 0.5 * full
 
 
@@ -116,7 +117,7 @@ def test_packed_rows_are_read_a_document_each(tiny: Any, aligned: Any, batch_of:
     losses = []
     for tokens in (apart, packed):
         head = student.vocabulary_head(student(tokens).at_labels()[0])
-        losses.append(teacher.answer("s", NextToken(), tokens).divergence(head, soft_divergence, T))
+        losses.append(teacher.answer("s", NextToken(), tokens).divergence(head, ForwardKL(), T))
     torch.testing.assert_close(*losses, rtol=0, atol=1e-9)
 
 
@@ -175,8 +176,10 @@ def test_refusals(tiny: Any, aligned: Any, batch_of: Any) -> None:
     tokens = batch_of(decoder, TEXTS, (NextToken(),)).views[NextToken()]
     answer = aligned(decoder, "bert", size=500).answer("s", NextToken(), tokens)
     with pytest.raises(UserError, match="next tokens of two decoders alone"):
-        answer.divergence(decoder.vocabulary_head(decoder(tokens).at_labels()[0]), soft_divergence, 1.0)
+        answer.divergence(decoder.vocabulary_head(decoder(tokens).at_labels()[0]), ForwardKL(), 1.0)
     with pytest.raises(UserError, match="of other tokens than the student's"):
         _ = answer.encoded
+    with pytest.raises(UserError, match="AlignedTeacher shows none; use a LiveTeacher"):
+        HiddenDistillation("s").check("h", decoder.family, {"s": StreamInfo("unlabelled")}, aligned(decoder))
     with pytest.raises(UserError, match="cannot be cached"):
         aligned(decoder).fingerprint()
