@@ -14,7 +14,7 @@ commands:
   report     compare finished runs: a table, and a plot of their losses
   average    one model from the weights of several checkpoints, or of one and of where it began
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
-  teacher    label, generate, write: labels, training texts and targets from a model on a server
+  teacher    cache: write what a run's teacher answers; label, generate, write: texts of a model on a server
 
 Each command has its own --help. A run is a YAML file; several --config files compose, and every key can be set on
 the command line:
@@ -36,15 +36,17 @@ Each has its own --help:
   python -m research.cli data prepare --config configs/data/prepare.yaml
   python -m research.cli data inspect --config configs/quickstart.yaml
 """
-TEACHER_HELP = """usage: python -m research.cli teacher {label,generate,write} [options]
+TEACHER_HELP = """usage: python -m research.cli teacher {cache,label,generate,write} [options]
 
 commands:
+  cache      write what a training config's teacher answers, so that its fit needs no teacher forward
   label      label the texts of a source by a model on an OpenAI-compatible server
   generate   have it write training texts, after a prompt and a few examples
   write      have it write a target for each text of a source
 
-Each has its own --help, and --estimate true says what it costs at most:
+Each has its own --help, and --estimate true says what the last three cost at most:
 
+  python -m research.cli teacher cache --config configs/quickstart.yaml --path caches/minilm
   python -m research.cli teacher label --config configs/teacher/label.yaml
   python -m research.cli teacher generate --config configs/teacher/generate.yaml
 """

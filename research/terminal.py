@@ -15,6 +15,7 @@ from research.errors import UserError
 GROUPS = {  # commands of two words, by the module whose main() runs them
     "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
     "teacher": {
+        "cache": "research.models.teachers.caching.command",
         "label": "research.models.teachers.remote.label",
         "generate": "research.models.teachers.remote.generate",
         "write": "research.models.teachers.remote.writing",

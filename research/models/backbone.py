@@ -2,8 +2,12 @@
 
 import importlib.metadata
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xxhash
 
 from research.errors import UserError
 from research.models.families import Family
@@ -42,6 +46,23 @@ def resolve(name: str) -> str:
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
         raise UserError(f"backbone {name}: no such folder")
     return str(Path(name).expanduser()) if name.startswith("~") else name
+
+
+def weights_digest(name: str, config: "PretrainedConfig") -> str:
+    """What stands for the weights of a backbone: its commit on the hub, or a digest of its folder's files."""
+    folder = Path(resolve(name))
+    if not folder.is_dir():
+        return f"{name}@{getattr(config, '_commit_hash', None)}"
+    return files_digest(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """A digest of the names and contents of files."""
+    digest = xxhash.xxh3_128()
+    for path in sorted(paths):
+        digest.update(path.name.encode())
+        digest.update(np.memmap(path, mode="r").data)
+    return digest.hexdigest()
 
 
 def found(name: str, error: Exception) -> UserError:

@@ -1,13 +1,16 @@
 """A teacher that runs beside the student."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from research.data.batch import Batch, Tokens
+from research.data.cache import key
 from research.errors import UserError
+from research.models.backbone import files_digest, weights_digest
 from research.models.checkpoint import Trained
 from research.models.heads import Divergence, VocabularyHead
 from research.models.packed import check_packed
@@ -78,7 +81,7 @@ class LiveTeacher(Teacher):
             self.student = Student(backbone, revision=revision, pooling=pooling)  # type: ignore[arg-type]
         else:
             self.student = self.trained.student
-        self.probe_c = probe_c
+        self.backbone, self.checkpoint, self.probe_c = backbone, checkpoint, probe_c
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -111,6 +114,14 @@ class LiveTeacher(Teacher):
     def encode(self, tokens: Tokens) -> Encoded:
         """Hidden states (N, L, H)."""
         return self.student(tokens)
+
+    def fingerprint(self) -> str:
+        student = self.student
+        if self.backbone is not None:
+            weights = weights_digest(self.backbone, student.config)
+        else:
+            weights = files_digest([Path(str(self.checkpoint)).expanduser()])
+        return key("LiveTeacher", weights, student.pooling, self.probe_c)
 
     @torch.no_grad()
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:

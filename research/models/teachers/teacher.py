@@ -94,6 +94,14 @@ class Teacher(ABC):
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         """Learn the classes of a labelled stream from its training batches, if the teacher has no head for them."""
 
+    def fingerprint(self) -> str:
+        """A digest of all that decides its answers, for a cache of them; loads no weights.
+
+        Raises:
+            UserError: if its answers cannot be cached.
+        """
+        raise UserError(f"model.teacher: the answers of a {type(self).__name__} cannot be cached; take a LiveTeacher")
+
     def follow(self, student: "Student") -> None:
         """Move with the student: called with its first weights, and after each step of its optimiser."""
 
