@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from research.data.batch import Batch, Tokens
 from research.errors import UserError
 from research.models.backbone import load_tokenizer
 from research.models.heads import Divergence, VocabularyHead
-from research.models.teachers.caching.kinds import Classes, Columns, Kind, States, TopTokens, collapsed
+from research.models.teachers.caching.kinds import OUTPUT, Classes, Columns, Features, Kind, States, TopTokens
 from research.models.teachers.caching.manifest import Manifest
 from research.models.teachers.caching.rows import examples_digest, row_keys
 from research.models.teachers.caching.table import Table
@@ -45,14 +46,13 @@ class CachedAnswer(Answer):
         return kind.logits(self._read(kind), self.tokens).to(self.tokens.ids.device)
 
     def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
-        """The distributions are over the cached tokens and one more outcome, any other token."""
-        kind = TopTokens(temperature, self.teacher.k)
-        top, theirs = (part.to(head.features.device) for part in kind.outcomes(self._read(kind)))
-
-        def one(mine: Tensor, top: Tensor, theirs: Tensor) -> Tensor:
-            return loss(collapsed(mine / temperature, top), theirs)
-
-        return head.mean(one, top, theirs)
+        k = self.teacher.k
+        if k is not None:
+            top = TopTokens(temperature, k)
+            return top.divergence(self._read(top), head, loss)
+        features = Features()
+        theirs = features.head(self._read(features), self.teacher.output(head.features.device))
+        return head.divergence(theirs, lambda mine, theirs: loss(mine / temperature, theirs / temperature))
 
     @cached_property
     def _keys(self) -> np.ndarray:
@@ -71,8 +71,9 @@ class CachedAnswer(Answer):
 class CachedTeacher(Teacher):
     """Answers from what ``teacher cache`` wrote: without the teacher's weights and forwards.
 
-    Class logits are the live teacher's. Token distributions have the k likeliest tokens and one more outcome, any
-    other token, for the student too. That lowers a divergence a little, and more so the flatter the distributions.
+    Its class logits are the live teacher's, and so are its distributions over the vocabulary, up to half precision. In
+    a cache that was written with ``--k`` these have k + 1 outcomes: the likeliest tokens, and any other. A divergence
+    is smaller then, and more so the flatter the distributions are.
 
     Args:
         path: folder of the cache.
@@ -84,6 +85,7 @@ class CachedTeacher(Teacher):
         self.path, self.teacher = Path(path).expanduser(), teacher
         self.probes: dict[str, str] = {}
         self._tables: dict[str, Table] = {}
+        self._output: dict[str, Tensor] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -94,8 +96,9 @@ class CachedTeacher(Teacher):
         return manifest
 
     @property
-    def k(self) -> int:
-        k: int = self.manifest.owner["k"]
+    def k(self) -> int | None:
+        """How many tokens of a distribution it has; none if all."""
+        k: int | None = self.manifest.owner["k"]
         return k
 
     @property
@@ -116,6 +119,12 @@ class CachedTeacher(Teacher):
 
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         self.probes[task] = examples_digest(batches, labels)
+
+    def output(self, device: torch.device) -> dict[str, Tensor]:
+        """The teacher's output layer: ``weight`` (V, H), and ``bias`` (V,) if it has one."""
+        if not self._output:
+            self._output = load_file(self.path / Features().name / OUTPUT, device=str(device))
+        return self._output
 
     def table(self, kind: Kind, stream: str) -> Table:
         """The table of a kind.

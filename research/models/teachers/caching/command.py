@@ -22,8 +22,6 @@ from research.models.teachers.caching.writer import Writer
 from research.module import HybridModule
 from research.training_cli import TrainingCLI
 
-K = 64
-
 
 class Caching(TrainingCLI):
     """A fit whose module is set up as for training, and whose batches are only shown to the teacher."""
@@ -37,7 +35,8 @@ class Caching(TrainingCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_argument("--path", type=str | None, default=None, help="folder of the cache")
-        parser.add_argument("--k", type=int, default=K, help="tokens kept of a distribution over the vocabulary")
+        told = "likeliest tokens kept of each distribution over the vocabulary; without it all can be had"
+        parser.add_argument("--k", type=int | None, default=None, help=told)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         sys.argv[1:] = ["teacher", "cache", *self.arguments[1:]]  # what further processes are started with
@@ -46,7 +45,7 @@ class Caching(TrainingCLI):
         if isinstance(self.datamodule.mixture, LossDriven):
             raise UserError("data.mixture: LossDriven goes by the losses of training, so its batches are not known yet")
         size = len(model.student.tokenizer)
-        if not 0 < config.k < size:
+        if config.k is not None and not 0 < config.k < size:
             raise UserError(f"--k is {config.k}; it must be at least 1 and below the vocabulary's {size}")
         recorder = Recorder(teacher, config.k)
         object.__setattr__(model, "teacher", recorder)

@@ -1,20 +1,26 @@
 """What can be kept of an answer: class logits, the likeliest tokens, hidden states. Each kind is a table of rows."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor
 
 from research.data.batch import IGNORE, Tokens
-from research.models.heads import VocabularyHead
+from research.data.shards import explained
+from research.models.heads import CHUNK, Divergence, VocabularyHead
 from research.models.teachers.caching.rows import ends
 from research.models.teachers.caching.table import Cells
 from research.models.teachers.teacher import Answer
 from research.step import Encoded
 
+OUTPUT = "output.safetensors"
 Columns = Mapping[str, Sequence[np.ndarray]]
 """The cells of N rows, by column."""
 
@@ -27,8 +33,8 @@ class Kind(ABC):
     def name(self) -> str: ...
 
     @abstractmethod
-    def cells(self, answer: Answer, tokens: Tokens, vocabulary: int) -> list[Cells]:
-        """What to keep of an answer to ``tokens``, by row; ``vocabulary`` counts the outputs of the students' head."""
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+        """What to keep of an answer to ``tokens``, by row; what all rows share goes into ``folder``."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Classes(Kind):
     def name(self) -> str:
         return "-".join(filter(None, ("classes", self.task, self.probe)))
 
-    def cells(self, answer: Answer, tokens: Tokens, vocabulary: int) -> list[Cells]:
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
         logits = answer.class_logits(self.task).float().cpu().numpy()
         return [{"logits": part.ravel()} for part in np.split(logits, np.cumsum(documents(tokens))[:-1])]
 
@@ -50,6 +56,17 @@ class Classes(Kind):
         """(N, C), a row a document where several are packed in one."""
         flat = np.concatenate(columns["logits"])
         return torch.from_numpy(flat.reshape(int(documents(tokens).sum()), -1))
+
+
+class Witness(VocabularyHead):
+    """Stands where a student's head would, and keeps the head of the teacher that it is to be compared with."""
+
+    def __init__(self, answer: Answer, temperature: float = 1.0) -> None:
+        answer.divergence(self, lambda mine, theirs: mine, temperature)
+
+    def divergence(self, other: VocabularyHead, loss: Divergence) -> Tensor:
+        self.seen = other
+        return other.features.sum() * 0.0
 
 
 @dataclass(frozen=True)
@@ -66,40 +83,65 @@ class TopTokens(Kind):
     def name(self) -> str:
         return f"tokens-{self.temperature:g}"
 
-    def cells(self, answer: Answer, tokens: Tokens, vocabulary: int) -> list[Cells]:
-        assert tokens.labels is not None
-        counts = (tokens.labels != IGNORE).sum(1).tolist()
-        parts: list[tuple[Tensor, Tensor]] = []
-
-        def look(_: Tensor, logits: Tensor) -> Tensor:
-            log_p = logits.float().log_softmax(-1)
-            top = log_p.topk(self.k).indices
-            parts.append((top, collapsed(log_p, top)))
-            return logits.new_zeros(len(logits))
-
-        device = tokens.ids.device
-        features, weight = (torch.zeros(n, 1, device=device) for n in (sum(counts), vocabulary))
-        blank = VocabularyHead(features, weight, None)  # the loss reads the teacher's logits alone
-        answer.divergence(blank, look, self.temperature)
-        top = torch.cat([p for p, _ in parts]) if parts else torch.zeros(0, self.k)
-        log_p = torch.cat([p for _, p in parts]) if parts else torch.zeros(0, self.k + 1)
-        narrow = np.min_scalar_type(vocabulary - 1)
-        rows = zip(top.cpu().split(counts), log_p.cpu().split(counts), strict=True)
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+        head = Witness(answer).seen
+        narrow = np.min_scalar_type(len(head.weight) - 1)
+        parts = [self._top(part, head) for part in head.features.split(CHUNK)]
+        top, log_p = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        counts = labelled(tokens)
         return [
             {
                 "token": t.numpy().astype(narrow).ravel(),
                 "log_probability": p[:, :-1].numpy().astype(np.float16).ravel(),
                 "log_rest": p[:, -1].numpy().astype(np.float32),
             }
-            for t, p in rows
+            for t, p in zip(top.split(counts), log_p.split(counts), strict=True)
         ]
 
-    def outcomes(self, columns: Columns) -> tuple[Tensor, Tensor]:
-        """Tokens (M, k), and the logits (M, k + 1) of these and of the rest."""
+    def divergence(self, columns: Columns, head: VocabularyHead, loss: Divergence) -> Tensor:
+        """Mean over positions, between distributions over k + 1 outcomes."""
         top = np.concatenate(columns["token"]).astype(np.int64).reshape(-1, self.k)
         log_p = np.concatenate(columns["log_probability"]).astype(np.float32).reshape(-1, self.k)
-        rest = np.concatenate(columns["log_rest"])[:, None]
-        return torch.from_numpy(top), torch.from_numpy(np.concatenate([log_p, rest], 1))
+        log_p = np.concatenate([log_p, np.concatenate(columns["log_rest"])[:, None]], axis=1)
+
+        def one(mine: Tensor, top: Tensor, theirs: Tensor) -> Tensor:
+            return loss(collapsed(mine / self.temperature, top), theirs)
+
+        return head.mean(one, *(torch.from_numpy(part).to(head.features.device) for part in (top, log_p)))
+
+    def _top(self, features: Tensor, head: VocabularyHead) -> tuple[Tensor, Tensor]:
+        logits = F.linear(features, head.weight, head.bias).float() / self.temperature
+        log_p = logits.log_softmax(-1)
+        top = log_p.topk(self.k).indices
+        return top, collapsed(log_p, top)
+
+
+@dataclass(frozen=True)
+class Features(Kind):
+    """At each labelled position what the teacher's output layer reads, in half precision, and once that layer.
+
+    So all tokens have their logits, at any temperature, for as many bytes as half as many likeliest tokens take.
+    """
+
+    name = "features"
+
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+        head = Witness(answer).seen
+        path = folder / OUTPUT
+        if not path.exists():
+            layer = {"weight": head.weight} if head.bias is None else {"weight": head.weight, "bias": head.bias}
+            with explained(folder):
+                building = path.with_suffix(f".building-{os.getpid()}")
+                save_file({name: part.detach().cpu().contiguous() for name, part in layer.items()}, building)
+                building.replace(path)
+        features = head.features.to(torch.float16).cpu().split(labelled(tokens))
+        return [{"feature": part.numpy().ravel()} for part in features]
+
+    def head(self, columns: Columns, layer: Mapping[str, Tensor]) -> VocabularyHead:
+        """The teacher's head at the labelled positions."""
+        weight = layer["weight"]
+        features = torch.from_numpy(np.concatenate(columns["feature"])).to(weight).view(-1, weight.shape[1])
+        return VocabularyHead(features, weight, layer.get("bias"))
 
 
 @dataclass(frozen=True)
@@ -108,7 +150,7 @@ class States(Kind):
 
     name = "states"
 
-    def cells(self, answer: Answer, tokens: Tokens, vocabulary: int) -> list[Cells]:
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
         hidden, memory = answer.encoded.hidden, answer.encoded.memory
         longest, written = ends(tokens)
 
@@ -140,6 +182,13 @@ def collapsed(logits: Tensor, top: Tensor) -> Tensor:
     """Logits (m, V) over a vocabulary to those (m, k + 1) of k + 1 outcomes: the tokens ``top`` (m, k), or another."""
     rest = logits.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)
     return torch.cat([logits.gather(-1, top), rest], dim=-1)
+
+
+def labelled(tokens: Tokens) -> list[int]:
+    """Labelled positions of each row."""
+    assert tokens.labels is not None
+    counts: list[int] = (tokens.labels != IGNORE).sum(1).tolist()
+    return counts
 
 
 def documents(tokens: Tokens) -> np.ndarray:

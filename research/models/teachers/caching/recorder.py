@@ -8,7 +8,7 @@ from torch import Tensor
 
 from research.data.batch import Batch, Tokens
 from research.models.heads import Divergence, VocabularyHead
-from research.models.teachers.caching.kinds import Classes, Kind, States, TopTokens
+from research.models.teachers.caching.kinds import Classes, Features, Kind, States, TopTokens
 from research.models.teachers.caching.rows import examples_digest
 from research.models.teachers.teacher import Answer, Teacher
 from research.step import Encoded, View
@@ -36,7 +36,8 @@ class RecordedAnswer(Answer):
         return self.answer.class_logits(task)
 
     def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
-        self.asked.add(TopTokens(temperature, self.recorder.k))
+        k = self.recorder.k
+        self.asked.add(Features() if k is None else TopTokens(temperature, k))
         return self.answer.divergence(head, loss, temperature)
 
 
@@ -45,10 +46,10 @@ class Recorder(Teacher):
 
     Args:
         teacher: what answers.
-        k: tokens to keep of a distribution.
+        k: tokens to keep of a distribution over the vocabulary, or none to keep all of it.
     """
 
-    def __init__(self, teacher: Teacher, k: int) -> None:
+    def __init__(self, teacher: Teacher, k: int | None) -> None:
         self.teacher, self.k = teacher, k
         self.asked: dict[tuple[str, View], set[Kind]] = {}
         self.probes: dict[str, str] = {}

@@ -101,10 +101,9 @@ class Writer(Callback):
             return
         asked = select(tokens, rows).to(self.module.device)
         answer = self.recorder.teacher.answer(stream, view, asked)
-        outputs = len(self.module.student.model.get_output_embeddings().weight)
         for kind, absent in missing.items():
             table = self._table(kind)
-            for row, cells in zip(rows, kind.cells(answer, asked, outputs), strict=True):
+            for row, cells in zip(rows, kind.cells(answer, asked, table.folder), strict=True):
                 if absent[row]:
                     table.add(int(keys[row]), cells)
         self.rows += len(rows)
