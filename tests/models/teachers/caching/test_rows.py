@@ -52,17 +52,19 @@ def test_whatever_changes_an_answer_changes_the_key() -> None:
 def test_a_digest_of_examples_knows_neither_order_nor_batches(tiny: Any, texts: list[str], batch_of: Any) -> None:
     student = tiny("bert")
 
-    def digest(order: list[int], size: int, labels: list[int]) -> str:
+    def digest(order: list[int], size: int, labels: list[int], names: str = "abc") -> str:
         def batch(some: list[int]) -> Batch:
             return batch_of(student, [texts[i] for i in some], [Clean()], [labels[i] for i in some])
 
-        return examples_digest(batch(order[i : i + size]) for i in range(0, len(order), size))
+        batches = (batch(order[i : i + size]) for i in range(0, len(order), size))
+        return examples_digest(batches, names)
 
     labels = [0, 1, 2, 1, 0, 2, 2, 1]
     first = digest(list(range(8)), 3, labels)
     assert len(first) == 8 and first == digest([5, 2, 7, 1, 0, 3, 6, 4], 4, labels)
     assert first != digest(list(range(7)), 3, labels)
     assert first != digest(list(range(8)), 3, labels[::-1])
+    assert first != digest(list(range(8)), 3, labels, "acb")
 
 
 def test_select_keeps_all_parts(tiny: Any, texts: list[str], batch_of: Any) -> None:
