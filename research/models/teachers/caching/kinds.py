@@ -109,6 +109,7 @@ class TopTokens(Kind):
 
         return head.mean(one, *(torch.from_numpy(part).to(head.features.device) for part in (top, log_p)))
 
+    @torch.no_grad()
     def _top(self, features: Tensor, head: VocabularyHead) -> tuple[Tensor, Tensor]:
         logits = F.linear(features, head.weight, head.bias).float() / self.temperature
         log_p = logits.log_softmax(-1)
