@@ -204,3 +204,21 @@ def test_killed_and_begun_again(distilled: Any, cache: Any, tmp_path: Path, caps
         for key, cells in rows.items():
             for a, b in zip(mine[name][key], cells, strict=True):
                 np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.slow  # six processes
+def test_two_processes_write_and_read(distilled: Any, tmp_path: Path) -> None:
+    """Each writes the answers to its own batches; then their losses are those of two that have a live teacher."""
+    path, two = tmp_path / "cache", ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    line = [sys.executable, "-m", "research.cli", "teacher", "cache"]
+    line += [*distilled.arguments("fit", "unused", *two)[1:], "--path", str(path)]
+    written = subprocess.run(line, env=distilled.environment(), text=True, capture_output=True, timeout=500)
+    assert written.returncode == 0, written.stderr
+    assert {file.name[:3] for file in path.glob("features/*.arrow")} == {"000", "001"}
+    for name, more in {"two-live": [], "two-cached": [*CACHED, str(path)]}.items():
+        process = distilled.start("fit", name, *two, *more)
+        output = process.communicate(timeout=500)[0]
+        assert process.returncode == 0, output
+    live, cached = losses(distilled, "two-live"), losses(distilled, "two-cached")
+    assert live.keys() == cached.keys()
+    assert max(abs(live[key] - cached[key]) for key in live) < 1e-3
