@@ -49,7 +49,7 @@ def distilled(program: Any, tmp_path_factory: pytest.TempPathFactory, slices: Pa
         "kd": distillation(task="intents", temperature=1.5),
         "tokens": distillation(tokens=MASKED, temperature=2.0),
     }
-    config["trainer"] |= {"max_steps": 20, "val_check_interval": 10}
+    config["trainer"] |= {"max_steps": 20, "val_check_interval": 10, "limit_val_batches": 4}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
     return type(program)(folder)
 
@@ -135,7 +135,6 @@ def test_what_the_cache_was_not_written_for_is_told(
     assert cache(path, "--k", "64") == 0
     for name, rows in rows_of(path).items():
         assert first[name].items() <= rows.items() and len(rows) > len(first[name]), "a longer run adds rows"
-    assert distilled("fit", "longer", *CACHED, str(path)) == 0
 
 
 def test_one_config_for_both_commands(distilled: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +145,6 @@ def test_one_config_for_both_commands(distilled: Any, tmp_path: Path, capsys: py
         "init_args": {"path": str(path), "teacher": teacher},
     }
     config["trainer"]["max_steps"] = 3
-    config["trainer"]["limit_val_batches"] = 2
     both = type(distilled)(tmp_path)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     assert both("fit", "early") == 2
