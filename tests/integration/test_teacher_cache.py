@@ -125,7 +125,7 @@ def test_what_the_cache_was_not_written_for_is_told(
     told = refused()  # of 20 steps
     assert "data.streams.wiki" in told and "python -m research.cli teacher cache --config" in told
     assert told.count("\n") == 1
-    assert "has no 'tokens-3'" in refused("--model.objectives.tokens.init_args.temperature", "3.0")
+    assert "has no 'tokens-3.0'" in refused("--model.objectives.tokens.init_args.temperature", "3.0")
     assert "data.streams.wiki: the cache" in refused("--data.streams.intents.init_args.shots", "2")
     assert cache(path) == 2 and "another k (64, not None)" in capsys.readouterr().err
     assert cache(path, "--k", "600") == 2 and "--k is 600; it must be at least 1 and" in capsys.readouterr().err

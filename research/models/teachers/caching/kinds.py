@@ -81,7 +81,7 @@ class TopTokens(Kind):
 
     @property
     def name(self) -> str:
-        return f"tokens-{self.temperature:g}"
+        return f"tokens-{self.temperature}"
 
     def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
         head = Witness(answer).seen
