@@ -23,7 +23,7 @@ from research.models import LiveTeacher, Student, TrainedTokenizer
 from research.models.teachers.caching.kinds import OUTPUT, Features, TopTokens
 from research.models.teachers.caching.table import Cells
 from research.objectives import CausalLM, MaskedLM, SpanCorruption
-from research.objectives.distillation import soft_divergence
+from research.objectives.divergence import forward_kl
 from research.objectives.token_prediction import TokenPrediction
 from research.step import Step
 
@@ -111,12 +111,12 @@ def measure(name: str, source: TextFiles, folder: Path) -> dict[str, Any]:
             def keep(way: str, loss: Tensor, into: dict[str, list[float]] = into, t: float = t) -> None:
                 into.setdefault(way, []).append(t**2 * loss.item())
 
-            keep("live", answer.divergence(head, soft_divergence, t))
-            keep("all", head.divergence(theirs, lambda mine, other, t=t: soft_divergence(mine / t, other / t)))
+            keep("live", answer.divergence(head, forward_kl, t))
+            keep("all", head.divergence(theirs, lambda mine, other, t=t: forward_kl(mine / t, other / t)))
             for k in KS:
                 top = TopTokens(t, k)
                 cells = top.cells(answer, tokens, folder / name)
-                keep(str(k), top.divergence(columns(cells), head, soft_divergence))
+                keep(str(k), top.divergence(columns(cells), head, forward_kl))
                 sizes[str(k)] = sum(c.nbytes for row in cells for c in row.values()) / len(labels)
     return {"nll": sum(nll) / len(nll), "vocabulary": len(big.tokenizer), "bytes": sizes, "losses": losses}
 

@@ -14,7 +14,16 @@ from research.data.batch import Batch, Tokens
 from research.errors import UserError
 from research.models.backbone import load_tokenizer
 from research.models.heads import Divergence, VocabularyHead
-from research.models.teachers.caching.kinds import OUTPUT, Classes, Columns, Features, Kind, States, TopTokens
+from research.models.teachers.caching.kinds import (
+    OUTPUT,
+    Classes,
+    Columns,
+    Embeddings,
+    Features,
+    Kind,
+    States,
+    TopTokens,
+)
 from research.models.teachers.caching.manifest import Manifest
 from research.models.teachers.caching.rows import examples_digest, row_keys
 from research.models.teachers.caching.table import Table
@@ -40,6 +49,10 @@ class CachedAnswer(Answer):
     def encoded(self) -> Encoded:
         kind = States()
         return kind.encoded(self._read(kind), self.tokens)
+
+    def embedding(self) -> Tensor:
+        kind = Embeddings()
+        return kind.embedding(self._read(kind), self.tokens).to(self.tokens.ids.device)
 
     def class_logits(self, task: str) -> Tensor:
         kind = Classes(task, self.teacher.probes.get(task, ""))

@@ -12,7 +12,7 @@ from research.data.masking import Conditional, Masked, NextToken, SpanCorrupted
 from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.models import CachedTeacher, LiveTeacher, Student
-from research.models.teachers.caching.kinds import Classes, Features, Kind, States, TopTokens
+from research.models.teachers.caching.kinds import Classes, Embeddings, Features, Kind, States, TopTokens
 from research.models.teachers.caching.manifest import Manifest
 from research.models.teachers.caching.rows import examples_digest, row_keys
 from research.models.teachers.caching.table import Appender, finish
@@ -129,9 +129,11 @@ def test_nearly_all_tokens_are_nearly_the_live_loss(
 @pytest.mark.parametrize("name", VIEWS)
 def test_hidden_states(name: str, tiny: Any, texts: list[str], batch_of: Any, live: Any, cache_of: Any) -> None:
     batch, teacher = batch_of(tiny(name), texts, [VIEWS[name]]), live(name)
-    cached = cache_of(teacher, [batch], [States()])
+    cached = cache_of(teacher, [batch], [States(), Embeddings()])
     tokens = batch.views[VIEWS[name]]
     mine, theirs = (t.answer("s", VIEWS[name], tokens).encoded.at_labels()[0] for t in (cached, teacher))
+    torch.testing.assert_close(mine.double(), theirs.clone(), rtol=2e-3, atol=1e-3)
+    mine, theirs = (t.answer("s", VIEWS[name], tokens).embedding() for t in (cached, teacher))
     torch.testing.assert_close(mine.double(), theirs.clone(), rtol=2e-3, atol=1e-3)
 
 

@@ -13,7 +13,7 @@ from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.models import LiveTeacher, TeacherEnsemble
 from research.models.teachers.ensemble import mixed_logits
-from research.objectives.distillation import soft_divergence
+from research.objectives.divergence import forward_kl
 from research.step import Clean
 
 INFO = {"s": StreamInfo("classify", ("a", "b", "c"))}
@@ -71,7 +71,7 @@ def test_tokens_have_the_gradient_of_the_averaged_distribution(
     tokens = batch_of(student, texts, [view]).views[view]
     features, labels = student(tokens).at_labels()
     parameters = [p for p in student.model.parameters() if p.requires_grad]
-    loss = both.answer("s", view, tokens).divergence(student.vocabulary_head(features), soft_divergence, t)
+    loss = both.answer("s", view, tokens).divergence(student.vocabulary_head(features), forward_kl, t)
 
     heads = [m.answer("s", view, tokens) for m in both.members.values()]
     theirs = [

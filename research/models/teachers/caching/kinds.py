@@ -58,6 +58,22 @@ class Classes(Kind):
         return torch.from_numpy(flat.reshape(int(documents(tokens).sum()), -1))
 
 
+@dataclass(frozen=True)
+class Embeddings(Kind):
+    """Pooled states, in half precision."""
+
+    name = "embeddings"
+
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+        pooled = answer.embedding().to(torch.float16).cpu().numpy()
+        return [{"embedding": part.ravel()} for part in np.split(pooled, np.cumsum(documents(tokens))[:-1])]
+
+    def embedding(self, columns: Columns, tokens: Tokens) -> Tensor:
+        """(N, H), a row a document where several are packed in one."""
+        flat = np.concatenate(columns["embedding"]).astype(np.float32)
+        return torch.from_numpy(flat.reshape(int(documents(tokens).sum()), -1))
+
+
 class Witness(VocabularyHead):
     """Stands where a student's head would, and keeps the head of the teacher that it is to be compared with."""
 

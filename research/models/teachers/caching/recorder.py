@@ -8,7 +8,7 @@ from torch import Tensor
 
 from research.data.batch import Batch, Tokens
 from research.models.heads import Divergence, VocabularyHead
-from research.models.teachers.caching.kinds import Classes, Features, Kind, States, TopTokens
+from research.models.teachers.caching.kinds import Classes, Embeddings, Features, Kind, States, TopTokens
 from research.models.teachers.caching.rows import examples_digest
 from research.models.teachers.teacher import Answer, Teacher
 from research.step import Encoded, View
@@ -30,6 +30,10 @@ class RecordedAnswer(Answer):
     def encoded(self) -> Encoded:
         self.asked.add(States())
         return self.answer.encoded
+
+    def embedding(self) -> Tensor:
+        self.asked.add(Embeddings())
+        return self.answer.embedding()
 
     def class_logits(self, task: str) -> Tensor:
         self.asked.add(Classes(task, self.recorder.probes.get(task, "")))
