@@ -66,14 +66,17 @@ class HybridModule(LightningModule):
             check_packed(self.student.config, f"data.streams.{name}.init_args.pack", "model.student")
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)
-            for view in objective.views():
+            for view in (*objective.views(), *objective.taught_views()):
                 view.check(f"model.objectives.{name}", self.student, streams[objective.stream].problem)
         if self.teacher is not None:
             self.teacher.check(self.student, streams)
 
     def views(self) -> dict[str, list[View]]:
         """The views of each stream that any objective reads, each once."""
-        return views_of(dict(self._objectives()))
+        views = views_of(dict(self._objectives()))
+        for _, objective in self._objectives():
+            views[objective.stream] += [v for v in objective.taught_views() if v not in views[objective.stream]]
+        return views
 
     def configure_model(self) -> None:
         self.student.build()
@@ -233,7 +236,7 @@ class HybridModule(LightningModule):
 
 
 def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:
-    """The views of each stream that these objectives read, each once."""
+    """The views of each stream that these objectives read by the student, each once."""
     views: dict[str, list[View]] = {}
     for objective in objectives.values():
         known = views.setdefault(objective.stream, [])

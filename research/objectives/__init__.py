@@ -1,11 +1,14 @@
 """Losses, a file each. The YAML names them by ``class_path``, so one more needs no edit here to be used."""
 
+from research.objectives.annealed_classification import AnnealedClassification
 from research.objectives.base import Objective
 from research.objectives.causal_lm import CausalLM
 from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
 from research.objectives.ewc import EWC
+from research.objectives.fix_match import FixMatch
+from research.objectives.free_match import FreeMatch
 from research.objectives.freelb import FreeLB
 from research.objectives.generation import Generation
 from research.objectives.hidden_distillation import HiddenDistillation
@@ -22,16 +25,21 @@ from research.objectives.span_contrastive import SpanContrastive
 from research.objectives.span_corruption import SpanCorruption
 from research.objectives.supervised_contrastive import SupervisedContrastive
 from research.objectives.tinybert import TinyBERT
+from research.objectives.uda import UDA
 
 __all__ = [
     "EWC",
     "L2SP",
     "SMART",
+    "UDA",
+    "AnnealedClassification",
     "CausalLM",
     "Classification",
     "Contrastive",
     "Distillation",
+    "FixMatch",
     "FreeLB",
+    "FreeMatch",
     "Generation",
     "HiddenDistillation",
     "MaskedLM",

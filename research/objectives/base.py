@@ -49,6 +49,10 @@ class Objective(nn.Module, ABC):
         """The views of the stream that it reads."""
         return (Clean(),)
 
+    def taught_views(self) -> tuple[View, ...]:
+        """The views of the stream that it reads by the teacher alone."""
+        return ()
+
     def check(
         self, name: str, family: "Family", streams: Mapping[str, "StreamInfo"], teacher: "Teacher | None"
     ) -> None:
