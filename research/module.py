@@ -68,6 +68,7 @@ class HybridModule(LightningModule):
             objective.check(name, self.student.family, streams, self.teacher)
             for view in (*objective.views(), *objective.taught_views()):
                 view.check(f"model.objectives.{name}", self.student, streams[objective.stream].problem)
+                view.connect(self.student)
         if self.teacher is not None:
             self.teacher.check(self.student, streams)
 

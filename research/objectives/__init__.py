@@ -17,6 +17,7 @@ from research.objectives.masked_lm import MaskedLM
 from research.objectives.minilm import MiniLM
 from research.objectives.mixup import Mixup
 from research.objectives.momentum_contrast import MomentumContrast
+from research.objectives.pattern_exploiting import PatternExploiting
 from research.objectives.rdrop import RDrop
 from research.objectives.regression import Regression
 from research.objectives.relational import Relational
@@ -47,6 +48,7 @@ __all__ = [
     "Mixup",
     "MomentumContrast",
     "Objective",
+    "PatternExploiting",
     "RDrop",
     "Regression",
     "Relational",

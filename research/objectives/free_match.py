@@ -21,7 +21,7 @@ def class_thresholds(confidence: Tensor, marginal: Tensor) -> Tensor:
 
 
 class FreeMatch(FixMatch):
-    """:class:`FixMatch` with a threshold for each class, low while the student learns and for classes it rarely guesses.
+    """:class:`FixMatch` with a threshold for each class, low at first and for classes that are rarely guessed.
 
     Running means start at 1/C and move by ``tau <- d tau + (1 - d) mean max q`` and ``m <- d m + (1 - d) mean q``; a
     guess counts if it is at least ``tau_c`` of its class. The paper's fairness penalty is left out.

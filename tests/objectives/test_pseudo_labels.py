@@ -54,7 +54,7 @@ def test_loss_in_numpy_and_its_gradient() -> None:
 
 
 def test_aligned_by_hand() -> None:
-    """A guess of (1/2, 1/2), where the first class is guessed 3 times as often as the second and both should be equal."""
+    """A guess of (1/2, 1/2), where the first class is guessed three times as often and should be as often."""
     p = aligned(torch.tensor([[0.5, 0.5]]), torch.tensor([0.5, 0.5]), torch.tensor([0.75, 0.25]))
     torch.testing.assert_close(p, torch.tensor([[0.25, 0.75]]))
 
