@@ -18,6 +18,7 @@ from research.objectives.minilm import MiniLM
 from research.objectives.mixup import Mixup
 from research.objectives.momentum_contrast import MomentumContrast
 from research.objectives.pattern_exploiting import PatternExploiting
+from research.objectives.prototypical import Prototypical
 from research.objectives.rdrop import RDrop
 from research.objectives.regression import Regression
 from research.objectives.relational import Relational
@@ -49,6 +50,7 @@ __all__ = [
     "MomentumContrast",
     "Objective",
     "PatternExploiting",
+    "Prototypical",
     "RDrop",
     "Regression",
     "Relational",
