@@ -74,11 +74,12 @@ class Pattern(View):
         if (example.second is None) == ("{second}" in self.pattern):
             wants = "one text" if example.second is not None else "pairs"
             raise UserError(f"pattern '{self.pattern}' is for {wants}, and the stream has the other kind")
-        filled = {"text": example.first, "second": example.second, "": np.zeros(0, dtype=np.int64)}
+        nothing = np.zeros(0, dtype=np.int64)
+        first, second = example.first, nothing if example.second is None else example.second
         if self.room is not None:
-            first, second = example.first, filled[""] if example.second is None else example.second
             keep = min(len(second), max(self.room // 2, self.room - len(first)))
-            filled |= {"text": first[: self.room - keep], "second": second[:keep]}
+            first, second = first[: self.room - keep], second[:keep]
+        filled = {"text": first, "second": second, "": nothing}
         sides: list[list[np.ndarray]] = [[], []]
         side = 0
         for text, slot in self.parts:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class Start(ABC):
         student.eval()
         vectors = self.vectors(student, task, labels, read)
         student.train(training)
-        linear = student.heads[task].linear
+        linear: Any = student.heads[task].linear
         linear.weight.copy_(self.scale * F.normalize(vectors, dim=-1) / vectors.norm(dim=-1).mean())
         linear.bias.zero_()
 

@@ -97,6 +97,10 @@ class Objective(nn.Module, ABC):
     def forward(self, step: Step) -> Tensor:
         """The loss, a scalar averaged over what it counts."""
 
+    def class_logits(self, step: Step) -> Tensor | None:
+        """Logits (N, C) of the stream's classes to predict by, where the student's head does not give them."""
+        return None
+
     def measure(self, step: Step) -> None:
         """Update the objective's metrics with a batch that is not trained on."""
         self.mean.update(self(step).float(), weight=len(step.batches[self.stream]))

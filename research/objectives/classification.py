@@ -1,7 +1,7 @@
 """Classification: cross entropy of one class, or binary cross entropy of several."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +60,7 @@ class Classification(Objective):
         start: what the head begins with, for problem ``classify``; the default is small random weights.
     """
 
-    problems = ("classify", "multilabel")
+    problems: ClassVar[tuple[str, ...]] = ("classify", "multilabel")
 
     def __init__(
         self,

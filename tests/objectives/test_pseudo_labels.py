@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from research.data.augment import TokenCutoff
 from research.data.batch import Batch
@@ -209,3 +210,31 @@ def test_refused(make: Any, told: str) -> None:
 def test_a_task_without_classes(tiny: Any) -> None:
     with pytest.raises(UserError, match=r"model\.objectives\.mine: task 's' is no stream with classes; .*\['task'\]"):
         FixMatch("s", "s", STRONG).check("mine", tiny("bert").family, STREAMS, None)
+
+
+def test_what_labels_never_show_is_learned_from_confident_guesses() -> None:
+    """A linear model over six words, three of each class, of which the labels show one.
+
+    The guess is made from all three words of a text; the strong view lacks each of them half of the time. Test texts
+    have the two words that no label shows.
+    """
+    word = torch.eye(6)
+    known, unknown = word[[0, 3]], torch.stack([word[[1, 2]].sum(0), word[[4, 5]].sum(0)])
+    texts = (known + unknown).repeat(8, 1)  # unlabelled
+    objective = FixMatch("s", "task", STRONG, threshold=0.9)
+
+    def margins(unlabelled: bool) -> torch.Tensor:
+        weight, generator = torch.zeros(6, 2, requires_grad=True), torch.manual_seed(0)
+        for _ in range(200):
+            loss = F.cross_entropy(known @ weight, torch.tensor([0, 1]))
+            if unlabelled:
+                guess = (texts @ weight).detach().softmax(-1)
+                strong = texts * (torch.rand(texts.shape, generator=generator) < 0.5)
+                loss = loss + pseudo_label_loss(strong @ weight, objective.targets(guess), objective.confident(guess))
+            (gradient,) = torch.autograd.grad(loss, weight)
+            weight = (weight - gradient).detach().requires_grad_()
+        p = (unknown @ weight).softmax(-1).detach()
+        return torch.stack([p[0, 0], p[1, 1]])
+
+    torch.testing.assert_close(margins(False), torch.tensor([0.5, 0.5]))
+    assert margins(True).min() > 0.95
