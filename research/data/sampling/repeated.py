@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from research.data.sampling.base import Sampling
+from research.data.sampling.turns import ENDLESS
 from research.errors import UserError
 
 
@@ -50,4 +51,4 @@ class Repeated(Sampling):
 
     def _turns(self, batches: Mapping[str, int]) -> dict[str, int]:
         """How many turns show so many batches."""
-        return {name: -(-count // self.times) for name, count in batches.items()}
+        return {name: n if n >= ENDLESS else -(-n // self.times) for name, n in batches.items()}
