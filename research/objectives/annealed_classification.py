@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from research.errors import UserError
+from research.models.starts import Start
 from research.objectives.classification import Classification
 from research.step import Step, View
 
@@ -36,16 +37,21 @@ class AnnealedClassification(Classification):
         stream: a task with problem ``classify``.
         batches: over how many of its batches on each process the threshold rises, at least 1.
         shape: ``exp`` releases most labels late, for very few of them; ``log`` early.
-        view: as for :class:`Classification`.
+        view: as for :class:`Classification`, like ``start``.
     """
 
     problems = ("classify",)
     seen: Tensor
 
     def __init__(
-        self, stream: str, batches: int, shape: Literal["linear", "exp", "log"] = "linear", view: View | None = None
+        self,
+        stream: str,
+        batches: int,
+        shape: Literal["linear", "exp", "log"] = "linear",
+        view: View | None = None,
+        start: Start | None = None,
     ) -> None:
-        super().__init__(stream, view=view)
+        super().__init__(stream, view=view, start=start)
         if batches < 1:
             raise UserError(f"batches is {batches}; it must be at least 1")
         self.batches, self.shape = batches, shape

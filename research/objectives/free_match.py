@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from research.objectives.alignment import mean_of_all
 from research.objectives.fix_match import FixMatch
-from research.objectives.pseudo_labels import mean_of_all
 from research.step import View
 
 if TYPE_CHECKING:

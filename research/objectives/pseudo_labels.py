@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from research.errors import UserError
+from research.objectives.alignment import aligned, mean_of_all
 from research.objectives.base import Objective, Read
 from research.step import Clean, Step, View
 
@@ -31,25 +31,6 @@ def pseudo_label_loss(logits: Tensor, targets: Tensor, confident: Tensor) -> Ten
     """
     divergence = F.kl_div(F.log_softmax(logits, dim=-1), targets.to(logits.dtype), reduction="none").sum(-1)
     return (divergence * confident).mean()
-
-
-def aligned(probabilities: Tensor, prior: Tensor, marginal: Tensor) -> Tensor:
-    """``p_c prior_c / marginal_c``, normalised: (N, C), (C,) and (C,) to (N, C).
-
-    A class that is guessed more often than the prior says loses, a rarer one gains: the distribution alignment of
-    ReMixMatch (Berthelot et al. 2020, arXiv:1911.09785).
-    """
-    weighed = probabilities * prior / marginal.clamp_min(1e-6)
-    return weighed / weighed.sum(-1, keepdim=True)
-
-
-def mean_of_all(rows: Tensor) -> Tensor:
-    """Mean over the rows (N, ...) of all processes."""
-    mean = rows.mean(0)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(mean)
-        mean /= dist.get_world_size()
-    return mean
 
 
 class PseudoLabels(Objective):
