@@ -1,6 +1,5 @@
 """Guesses held to the shares that the classes should have, by their running mean."""
 
-import torch.distributed as dist
 from torch import Tensor
 
 
@@ -12,12 +11,3 @@ def aligned(probabilities: Tensor, prior: Tensor, marginal: Tensor) -> Tensor:
     """
     weighed = probabilities * prior / marginal.clamp_min(1e-6)
     return weighed / weighed.sum(-1, keepdim=True)
-
-
-def mean_of_all(rows: Tensor) -> Tensor:
-    """Mean over the rows (N, ...) of all processes."""
-    mean = rows.mean(0)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(mean)
-        mean /= dist.get_world_size()
-    return mean

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from research.objectives.alignment import mean_of_all
 from research.objectives.fix_match import FixMatch
+from research.ranks import averaged
 from research.step import View
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class FreeMatch(FixMatch):
         self.register_buffer("confidence", torch.tensor(1 / len(self.marginal)))
 
     def observe(self, guess: Tensor) -> None:
-        self.marginal.lerp_(mean_of_all(guess), 1 - self.decay)
-        self.confidence.lerp_(mean_of_all(guess.amax(-1)), 1 - self.decay)
+        self.marginal.lerp_(averaged(guess.mean(0)), 1 - self.decay)
+        self.confidence.lerp_(averaged(guess.amax(-1).mean()), 1 - self.decay)
 
     def confident(self, guess: Tensor) -> Tensor:
         best, which = guess.max(-1)

@@ -10,8 +10,9 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from research.errors import UserError
-from research.objectives.alignment import aligned, mean_of_all
+from research.objectives.alignment import aligned
 from research.objectives.base import Objective, Read
+from research.ranks import averaged
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class PseudoLabels(Objective):
     def observe(self, guess: Tensor) -> None:
         """Move the running means by the guesses (N, C) of a training batch."""
         if self.align:
-            self.marginal.lerp_(mean_of_all(guess), 1 - self.decay)
+            self.marginal.lerp_(averaged(guess.mean(0)), 1 - self.decay)
 
     def views(self) -> tuple[View, ...]:
         return (self.strong,) if self.from_teacher else (self.weak, self.strong)
