@@ -74,7 +74,7 @@ class Classification(Objective):
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1)")
         self.named_weights, self.label_smoothing = class_weights, label_smoothing
-        self.view, self.start = view or Clean(), start
+        self.view, self.head_start = view or Clean(), start
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
 
@@ -85,7 +85,7 @@ class Classification(Objective):
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
     ) -> None:
         super().check(name, family, streams, teacher)
-        if self.start is not None and streams[self.stream].problem != "classify":
+        if self.head_start is not None and streams[self.stream].problem != "classify":
             raise UserError(f"model.objectives.{name}: start is for problem classify; {self.stream} is multilabel")
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
@@ -100,8 +100,8 @@ class Classification(Objective):
         self.metrics = class_metrics(len(info.labels), info.problem == "multilabel")
 
     def prepare(self, student: "Student", teacher: "Teacher | None", read: Read) -> None:
-        if self.start is not None:
-            self.start(student, self.stream, self.labels, read)
+        if self.head_start is not None:
+            self.head_start(student, self.stream, self.labels, read)
 
     def forward(self, step: Step) -> Tensor:
         return self.loss(self._logits(step), step.labels(self.stream))
