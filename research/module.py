@@ -66,14 +66,18 @@ class HybridModule(LightningModule):
             check_packed(self.student.config, f"data.streams.{name}.init_args.pack", "model.student")
         for name, objective in self._objectives():
             objective.check(name, self.student.family, streams, self.teacher)
-            for view in objective.views():
+            for view in (*objective.views(), *objective.taught_views()):
                 view.check(f"model.objectives.{name}", self.student, streams[objective.stream].problem)
+                view.connect(self.student)
         if self.teacher is not None:
             self.teacher.check(self.student, streams)
 
     def views(self) -> dict[str, list[View]]:
         """The views of each stream that any objective reads, each once."""
-        return views_of(dict(self._objectives()))
+        views = views_of(dict(self._objectives()))
+        for _, objective in self._objectives():
+            views[objective.stream] += [v for v in objective.taught_views() if v not in views[objective.stream]]
+        return views
 
     def configure_model(self) -> None:
         self.student.build()
@@ -84,12 +88,13 @@ class HybridModule(LightningModule):
                 view.learn(self.student, self.trainer.strategy.root_device)
         if self.teacher is not None:
             self.teacher.build(self.trainer.strategy.root_device)
-            self.teacher.follow(self.student)
             for task in {task for _, objective in self._objectives() for task in objective.probes()}:
                 self.teacher.fit_probe(task, self._read(task, Clean()), self.streams[task].labels)
         if self.trainer.training:
             for _, objective in self._objectives():
                 objective.prepare(self.student, self.teacher, self._read)
+        if self.teacher is not None:
+            self.teacher.follow(self.student)
         self.weighting.build(list(self.objectives), self.student.shared(), list(self.parameters()))
 
     def on_fit_start(self) -> None:
@@ -149,7 +154,11 @@ class HybridModule(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         stream = data.held_out_streams("test")[dataloader_idx]
-        return predict(self.student, stream, self.streams[stream], batch)
+        reading = [o for _, o in self._objectives() if o.stream == stream]
+        logits = (o.class_logits(Step({stream: batch}, self.student, None, {stream: o.views()})) for o in reading)
+        return predict(
+            self.student, stream, self.streams[stream], batch, next((z for z in logits if z is not None), None)
+        )
 
     def on_validation_epoch_end(self) -> None:
         figures = self._log_results("validation")
@@ -233,7 +242,7 @@ class HybridModule(LightningModule):
 
 
 def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:
-    """The views of each stream that these objectives read, each once."""
+    """The views of each stream that these objectives read by the student, each once."""
     views: dict[str, list[View]] = {}
     for objective in objectives.values():
         known = views.setdefault(objective.stream, [])

@@ -34,6 +34,9 @@ class View(ABC):
         """The view that stands for it on validation and test data."""
         return self
 
+    def connect(self, student: "Student") -> None:
+        """Take from the student's tokenizer what :meth:`build` needs; called after :meth:`check`, loads no weights."""
+
     def learn(self, student: "Student", device: torch.device) -> None:
         """Take from the student's first weights what :meth:`build` needs; called once, before the workers start."""
 

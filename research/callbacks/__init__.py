@@ -1,8 +1,16 @@
-"""What watches a run: logs, checkpoints, summaries, forgetting, losses of examples, and the mean of its weights."""
+"""What watches a run: logs, checkpoints, summaries, forgetting, the mean of its weights; and loops around its steps."""
 
 from research.callbacks.example_losses import ExampleLosses
 from research.callbacks.forgetting import Forgetting
+from research.callbacks.meta_learning import FirstOrderMAML, Reptile
 from research.callbacks.similarity import SentenceSimilarity
 from research.callbacks.weight_average import WeightAverage
 
-__all__ = ["ExampleLosses", "Forgetting", "SentenceSimilarity", "WeightAverage"]
+__all__ = [
+    "ExampleLosses",
+    "FirstOrderMAML",
+    "Forgetting",
+    "Reptile",
+    "SentenceSimilarity",
+    "WeightAverage",
+]

@@ -134,13 +134,13 @@ class MixtureDataModule(LightningDataModule):
         return self._held_out("test")
 
     def predict_dataloader(self) -> CombinedLoader:
-        return self._held_out("test", [Clean()])
+        return self._held_out("test", Clean())
 
     def held_out_streams(self, split: str) -> list[str]:
         """The streams that have such a split, in the order of the loader."""
         return [name for name, stream in self.streams.items() if split in stream.rows and len(stream.rows[split][1])]
 
-    def _held_out(self, split: str, views: list[View] | None = None) -> CombinedLoader:
+    def _held_out(self, split: str, *views: View) -> CombinedLoader:
         trainer = self.trainer
         assert trainer is not None
         names = self.held_out_streams(split)
@@ -150,7 +150,7 @@ class MixtureDataModule(LightningDataModule):
         loaders = {}
         for name in names:
             part = self.streams[name].stream(split)
-            part.views = views or part.views
+            part.views = [*views, *(view for view in part.views if view not in views)]
             loaders[name] = self._loader(part, range(rank, len(part), ranks))
         return CombinedLoader(loaders, "sequential")
 

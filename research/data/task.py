@@ -12,8 +12,9 @@ from torch import Tensor
 
 from research.data.batch import Example
 from research.data.curriculum import Curriculum
+from research.data.episodes import Episodes, Episodic
 from research.data.sources import Source
-from research.data.stream import Examples, StreamInfo
+from research.data.stream import Examples, Stream, StreamInfo
 from research.data.stream_module import StreamDataModule
 from research.data.tokenised import Column, share
 from research.errors import UserError
@@ -62,6 +63,7 @@ class TaskDataModule(StreamDataModule):
         shots_seed: which ones.
         max_length: longer texts are cut; without it, a text longer than the student takes is an error.
         max_target_length: longest target in tokens.
+        episodes: train on few-shot episodes instead of batches of ``batch_size``.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TaskDataModule(StreamDataModule):
         shots: int | None = None,
         shots_seed: int = 0,
         max_target_length: int = 128,
+        episodes: Episodes | None = None,
     ) -> None:
         super().__init__(source, validation, test, split_seed, batch_size, max_length, curriculum)
         if shots is not None and (shots < 1 or problem != "classify"):
@@ -89,6 +92,9 @@ class TaskDataModule(StreamDataModule):
             shots_seed,
             max_target_length,
         )
+        if episodes is not None and (problem != "classify" or curriculum is not None):
+            raise UserError("data.streams: episodes need problem 'classify', and no curriculum")
+        self.episodes = episodes
         self.labels: tuple[str, ...] = ()
         self.scale = (0.0, 1.0)
 
@@ -119,6 +125,20 @@ class TaskDataModule(StreamDataModule):
         texts = Texts(table, rows, room, room if apart else self.max_target_length, apart)
         self._check_lengths(texts, table, rows, split)
         return texts, self._labels(split)
+
+    def training(self) -> Stream:
+        if self.episodes is None:
+            return super().training()
+        stream, few = self.stream("train"), self.episodes
+        assert stream.labels is not None
+        if few.ways > len(self.labels):
+            raise UserError(f"{self.key('episodes')}: ways is {few.ways}; there are {len(self.labels)} labels")
+        members = [np.flatnonzero(stream.labels.numpy() == c) for c in range(len(self.labels))]
+        for label, mine in zip(self.labels, members, strict=True):
+            if len(mine) < few.shots + few.queries:
+                need = f"shots and queries need {few.shots + few.queries}"
+                raise UserError(f"{self.key('episodes')}: {need}; label '{label}' has {len(mine)} training texts")
+        return Episodic(stream, few, members)
 
     def _room(self, table: pa.Table) -> int | None:
         student = self.to.student

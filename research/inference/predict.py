@@ -12,16 +12,22 @@ from research.step import Clean
 
 
 @torch.no_grad()
-def predict(student: Student, stream: str, info: StreamInfo, batch: Batch) -> list[dict[str, Any]]:
+def predict(
+    student: Student, stream: str, info: StreamInfo, batch: Batch, logits: Tensor | None = None
+) -> list[dict[str, Any]]:
     """One dict for each of the N examples.
 
     ``classify`` gives ``label`` and ``probabilities`` by label; ``multilabel`` the labels above 1/2 and the
     probabilities; ``regress`` a ``value`` in the unit of the training labels; ``generate`` and unlabelled streams
-    give the ``embedding``, a list of H floats.
+    give the ``embedding``, a list of H floats, like a task whose classes no head knows. ``logits`` (N, C) are of the
+    classes of ``classify`` where it is not the student's head that tells them.
     """
-    encoded = student(batch.views[Clean()])
-    if info.problem == "classify":
-        return [_named(p, info.labels) for p in student.class_logits(encoded, stream).float().softmax(-1)]
+    if logits is None:
+        encoded = student(batch.views[Clean()])
+        if info.problem == "classify" and stream in student.heads:
+            logits = student.class_logits(encoded, stream)
+    if logits is not None:
+        return [_named(p, info.labels) for p in logits.float().softmax(-1)]
     if info.problem == "multilabel":
         return [
             {"labels": [n for n, x in zip(info.labels, p, strict=True) if x > 0.5], "probabilities": _by_name(p, info)}

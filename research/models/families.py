@@ -34,6 +34,10 @@ class Family(ABC):
         """Lay out source and target, with a loss on the target and its end alone."""
 
     @abstractmethod
+    def cloze(self, before: np.ndarray, after: np.ndarray, vocabulary: Vocabulary) -> Row:
+        """Lay out a text with one gap; the only label, whatever it is, stands where the gap is predicted."""
+
+    @abstractmethod
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """``(hidden, memory)`` as :class:`research.step.Encoded` defines them."""
 
@@ -86,6 +90,12 @@ class Encoder(Family):
     def conditional(self, example: Example, vocabulary: Vocabulary) -> Row:
         raise UserError("an encoder cannot generate")
 
+    def cloze(self, before: np.ndarray, after: np.ndarray, vocabulary: Vocabulary) -> Row:
+        ids = join([vocabulary.begin], before, [vocabulary.mask], after, [vocabulary.end])
+        labels = np.full(len(ids), IGNORE)
+        labels[len(before) + 1] = vocabulary.mask
+        return Row(ids, labels=labels)
+
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         extra = {} if tokens.types is None else {"token_type_ids": tokens.types}
         base: Any = model.base_model
@@ -125,6 +135,11 @@ class Decoder(Family):
         labels = join(np.full(len(source) - 1, IGNORE), target)
         return Row(join(source, target[:-1]), labels=labels)
 
+    def cloze(self, before: np.ndarray, after: np.ndarray, vocabulary: Vocabulary) -> Row:
+        if len(after):
+            raise UserError("a decoder reads from left to right: a gap has to come last")
+        return Row(before, labels=join(np.full(len(before) - 1, IGNORE), [vocabulary.end]))
+
     def hidden(self, model: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
         base: Any = model.base_model
         out = base(input_ids=tokens.ids, **masks(tokens, causal=True), use_cache=False).last_hidden_state
@@ -154,6 +169,12 @@ class EncoderDecoder(Family):
 
     def conditional(self, example: Example, vocabulary: Vocabulary) -> Row:
         return self.sequences(join(example.first, [vocabulary.end]), join(example.target, [vocabulary.end]), vocabulary)
+
+    def cloze(self, before: np.ndarray, after: np.ndarray, vocabulary: Vocabulary) -> Row:
+        gap = vocabulary.sentinels[0]
+        row = self.sequences(join(before, [gap], after, [vocabulary.end]), join([gap], [vocabulary.end]), vocabulary)
+        row.labels = join([IGNORE], [gap])
+        return row
 
     def sequences(self, source: np.ndarray, target: np.ndarray, vocabulary: Vocabulary) -> Row:
         """Teacher forcing: the decoder reads the target shifted right, after its start symbol."""

@@ -49,6 +49,10 @@ class Objective(nn.Module, ABC):
         """The views of the stream that it reads."""
         return (Clean(),)
 
+    def taught_views(self) -> tuple[View, ...]:
+        """The views of the stream that it reads by the teacher alone."""
+        return ()
+
     def check(
         self, name: str, family: "Family", streams: Mapping[str, "StreamInfo"], teacher: "Teacher | None"
     ) -> None:
@@ -92,6 +96,10 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, step: Step) -> Tensor:
         """The loss, a scalar averaged over what it counts."""
+
+    def class_logits(self, step: Step) -> Tensor | None:
+        """Logits (N, C) of the stream's classes to predict by, where the student's head does not give them."""
+        return None
 
     def measure(self, step: Step) -> None:
         """Update the objective's metrics with a batch that is not trained on."""

@@ -1,7 +1,7 @@
 """Classification: cross entropy of one class, or binary cross entropy of several."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +15,15 @@ from torchmetrics.classification import (
 )
 
 from research.errors import UserError
-from research.objectives.base import Objective
+from research.models.starts import Start
+from research.objectives.base import Objective, Read
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
     from research.data.stream import StreamInfo
+    from research.models.families import Family
     from research.models.student import Student
+    from research.models.teachers import Teacher
 
 
 def classification_loss(
@@ -37,6 +40,15 @@ def classification_loss(
     return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), pos_weight=class_weights)
 
 
+def class_metrics(classes: int, multilabel: bool = False) -> MetricCollection:
+    """Accuracy, or the share of texts with all labels right, and macro F1."""
+    if multilabel:
+        return MetricCollection({"accuracy": MultilabelExactMatch(classes), "macro_f1": MultilabelF1Score(classes)})
+    return MetricCollection(
+        {"accuracy": MulticlassAccuracy(classes, average="micro"), "macro_f1": MulticlassF1Score(classes)}
+    )
+
+
 class Classification(Objective):
     """The labels of a task from the pooled embedding, by the stream's linear head.
 
@@ -45,9 +57,10 @@ class Classification(Objective):
         class_weights: weight above 0 of each class by its label, 1 where not named.
         label_smoothing: in [0, 1).
         view: what it reads in training, such as an augmentation; the default is the text as it is.
+        start: what the head begins with, for problem ``classify``; the default is small random weights.
     """
 
-    problems = ("classify", "multilabel")
+    problems: ClassVar[tuple[str, ...]] = ("classify", "multilabel")
 
     def __init__(
         self,
@@ -55,32 +68,40 @@ class Classification(Objective):
         class_weights: dict[str, float] | None = None,
         label_smoothing: float = 0.0,
         view: View | None = None,
+        start: Start | None = None,
     ) -> None:
         super().__init__(stream)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1)")
         self.named_weights, self.label_smoothing = class_weights, label_smoothing
-        self.view = view or Clean()
+        self.view, self.head_start = view or Clean(), start
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
 
+    def check(
+        self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
+    ) -> None:
+        super().check(name, family, streams, teacher)
+        if self.head_start is not None and streams[self.stream].problem != "classify":
+            raise UserError(f"model.objectives.{name}: start is for problem classify; {self.stream} is multilabel")
+
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         info = streams[self.stream]
+        self.labels = info.labels
         student.add_head(self.stream, len(info.labels))
         if unknown := set(self.named_weights or {}) - set(info.labels):
             raise UserError(f"class_weights of stream {self.stream} name {sorted(unknown)}; labels: {info.labels}")
         if self.named_weights:
             weights = torch.tensor([self.named_weights.get(label, 1.0) for label in info.labels])
             self.register_buffer("class_weights", weights, persistent=False)
-        n = len(info.labels)
-        self.metrics = MetricCollection(
-            {"accuracy": MultilabelExactMatch(num_labels=n), "macro_f1": MultilabelF1Score(num_labels=n)}
-            if info.problem == "multilabel"
-            else {"accuracy": MulticlassAccuracy(n, average="micro"), "macro_f1": MulticlassF1Score(n)}
-        )
+        self.metrics = class_metrics(len(info.labels), info.problem == "multilabel")
+
+    def prepare(self, student: "Student", teacher: "Teacher | None", read: Read) -> None:
+        if self.head_start is not None:
+            self.head_start(student, self.stream, self.labels, read)
 
     def forward(self, step: Step) -> Tensor:
         return self.loss(self._logits(step), step.labels(self.stream))

@@ -4,8 +4,21 @@ from research.data.sampling.base import Sampling
 from research.data.sampling.drawn import BLOCK, Drawn
 from research.data.sampling.joint import Joint
 from research.data.sampling.loss_driven import LossDriven
+from research.data.sampling.repeated import Repeated
 from research.data.sampling.sampled import Sampled
 from research.data.sampling.temperature import Temperature
 from research.data.sampling.turns import ENDLESS, HOLE, Turns
 
-__all__ = ["BLOCK", "ENDLESS", "HOLE", "Drawn", "Joint", "LossDriven", "Sampled", "Sampling", "Temperature", "Turns"]
+__all__ = [
+    "BLOCK",
+    "ENDLESS",
+    "HOLE",
+    "Drawn",
+    "Joint",
+    "LossDriven",
+    "Repeated",
+    "Sampled",
+    "Sampling",
+    "Temperature",
+    "Turns",
+]

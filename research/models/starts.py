@@ -1,0 +1,99 @@
+"""What a classification head begins with, so that it knows its classes before the first step."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from research.data.batch import Example, Tokens, pad_rows
+from research.errors import UserError
+from research.step import Clean
+
+if TYPE_CHECKING:
+    from research.models.student import Student
+    from research.objectives.base import Read
+
+
+class Start(ABC):
+    """One vector a class in the space of embeddings; the head's rows become
+
+    ``w_c = scale v_c / |v_c| / mean_k |v_k|``, its biases 0,
+
+    so that the logit of a text with embedding h is about ``scale cos(h, v_c)``, and h's class the nearest by cosine.
+
+    Args:
+        scale: above 0; larger is surer.
+    """
+
+    def __init__(self, scale: float = 10.0) -> None:
+        if scale <= 0:
+            raise UserError(f"scale is {scale}; it must be above 0")
+        self.scale = scale
+
+    @abstractmethod
+    def vectors(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> Tensor:
+        """(C, H), in the order of the labels, from the student's first weights without dropout."""
+
+    @torch.no_grad()
+    def __call__(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> None:
+        """Set the weights of the task's head."""
+        training = student.training
+        student.eval()
+        vectors = self.vectors(student, task, labels, read)
+        student.train(training)
+        linear: Any = student.heads[task].linear
+        linear.weight.copy_(self.scale * F.normalize(vectors, dim=-1) / vectors.norm(dim=-1).mean())
+        linear.bias.zero_()
+
+
+class LabelNames(Start):
+    """The embeddings of the classes' names, so that no labelled text is needed.
+
+    Args:
+        names: what a label means, such as ``{DESC: a description}``; by default the label, with spaces for underscores.
+        template: a text around the name, which stands for ``{}``.
+        scale: as for :class:`Start`.
+    """
+
+    def __init__(self, names: dict[str, str] | None = None, template: str = "{}", scale: float = 10.0) -> None:
+        super().__init__(scale)
+        if template.count("{}") != 1:
+            raise UserError(f"template is '{template}'; it must have one {{}} for the class's name")
+        self.names, self.template = names or {}, template
+
+    def vectors(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> Tensor:
+        if unknown := set(self.names) - set(labels):
+            raise UserError(f"names of stream {task} name {sorted(unknown)}; labels: {tuple(labels)}")
+        texts = [self.template.format(self.names.get(label, label.replace("_", " "))) for label in labels]
+        return student.embedding(student(framed(student, texts)))
+
+
+class Prototypes(Start):
+    """The mean embeddings of the labelled texts of each class (Snell et al. 2017, arXiv:1703.05175).
+
+    Args:
+        scale: as for :class:`Start`.
+    """
+
+    def vectors(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> Tensor:
+        device = next(student.parameters()).device
+        sums = torch.zeros(len(labels), student.width, device=device)
+        counts = torch.zeros(len(labels), 1, device=device)
+        for batch in (batch.to(device) for batch in read(task, Clean())):
+            embeddings = student.embedding(student(batch.views[Clean()])).to(sums.dtype)
+            assert batch.labels is not None
+            sums.index_add_(0, batch.labels, embeddings)
+            counts.index_add_(0, batch.labels, torch.ones_like(embeddings[:, :1]))
+        return sums / counts
+
+
+def framed(student: "Student", texts: Sequence[str]) -> Tokens:
+    """Texts as the student reads them, on its device."""
+    ids = student.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    rows = [student.family.frame(Example(np.array(each, dtype=np.int64)), student.vocabulary) for each in ids]
+    types = (getattr(student.config, "type_vocab_size", 0) or 0) > 1
+    return pad_rows(rows, student.vocabulary.pad, types).to(next(student.parameters()).device)
