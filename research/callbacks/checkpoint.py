@@ -116,7 +116,7 @@ class ResumeCheckpoint(Checkpoint):
             told = trainer.strategy.reduce_boolean_decision(told, all=False)
         if told or trainer.global_step >= self.saved_at + self.every:
             self._save(trainer)
-        if told and trainer.global_step < trainer.fit_loop.epoch_loop.max_steps:
+        if told and trainer.global_step < trainer.estimated_stepping_batches:  # bounded by steps or by epochs
             raise Stopped(self.told or signal.SIGTERM, trainer.global_step)
 
     def _save(self, trainer: Trainer) -> None:

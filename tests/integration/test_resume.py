@@ -155,6 +155,11 @@ def stopped_runs_equal_the_whole(program, monkeypatch, name, more, stops):
         assert_same(program, f"{name}-{at}", f"{name}-whole")
 
 
+def test_a_run_that_is_bounded_by_epochs(program, monkeypatch):
+    epochs = ["--trainer.max_steps", "-1", "--trainer.max_epochs", "2"]
+    stopped_runs_equal_the_whole(program, monkeypatch, "epochs", epochs, [7, 10])
+
+
 def test_a_teacher_that_follows_the_student(program, monkeypatch):
     ema = ["--model.teacher", "research.models.EMATeacher", "--model.teacher.init_args.decay", "0.8"]
     stopped_runs_equal_the_whole(program, monkeypatch, "ema", ["--model.objectives.kd", KD, *ema], [7, 10])
