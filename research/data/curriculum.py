@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -68,14 +69,15 @@ class Lessons(Stream):
         self.__setstate__(stream.__getstate__())
         self.curriculum, self.easiest = curriculum, np.argsort(difficulty, kind="stable")
 
-    def _ordered(self, which: int) -> list[list[np.ndarray]]:
-        batches = super()._ordered(which)
+    def _ordered(self, which: int) -> Sequence[Sequence[np.ndarray]]:
+        batches = list(super()._ordered(which))
         first, n = which * len(batches), len(self.easiest)
         for position in range(first, min(first + len(batches), self.curriculum.batches)):
             rng = np.random.default_rng([*self.seed, 0xEA5E, position])
             size = min(self.batch_size, n)
             few = max(math.ceil(self.curriculum.competence(position) * n), size)
-            batches[position - first] = list(self.easiest[rng.choice(few, size, replace=False), None])
+            easy: Any = self.easiest[rng.choice(few, size, replace=False), None]
+            batches[position - first] = easy
         return batches
 
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -111,8 +111,8 @@ class Stream(Dataset[Batch | None]):
         shown = [view.build(example, self.family, self.vocabulary, rng) for example in examples]
         return shown[0] if self.packing is None else pack_rows(shown)
 
-    def _ordered(self, which: int) -> list[list[np.ndarray]]:
-        """The batches of a pass: of each row the examples in it."""
+    def _ordered(self, which: int) -> Sequence[Sequence[np.ndarray]]:
+        """The batches of a pass: of each row the examples in it. An array (n, 1) takes a tenth of a list's memory."""
         seed = [*self.seed, 0xB0C5, which] if self.shuffle else [self.seed[1]]
         rng, size = np.random.default_rng(seed), self.batch_size
         if self.packing is not None:
@@ -123,9 +123,9 @@ class Stream(Dataset[Batch | None]):
         # A short stream would be sorted whole, and each of its passes would bring the same batches.
         few = min(self.bucket, -(-len(self) // 2))
         bucket = size * few if self.shuffle else len(lengths)
-        batches: list[list[np.ndarray]] = []
+        batches: list[Any] = []
         for i in range(0, len(lengths), bucket):
             alike = order[i : i + bucket]
             alike = alike[np.argsort(lengths[alike], kind="stable"), None]
-            batches += [list(alike[j : j + size]) for j in range(0, len(alike), size)]
+            batches += [alike[j : j + size] for j in range(0, len(alike), size)]
         return [batches[i] for i in rng.permutation(len(batches))]  # so that a part stands for the whole
