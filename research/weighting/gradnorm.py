@@ -20,7 +20,7 @@ class GradNorm(Adaptive):
     ``r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0))`` is large where an objective has come less far than the others.
     Means and r_i^alpha carry no gradient. Here ``w = K softmax(z)``, which keeps the sum at K and all weights above
     0, and dividing by mean(G) frees the rate of z from the unit of the losses. An objective that a step lacks
-    counts with its last norm and loss; before it has any, its weight is 1.
+    counts with its last norm and loss; before it has any, or while its loss is 0, its weight is 1.
 
     Args:
         weights: the planned ones, as for :class:`research.weighting.Scheduled`; they multiply the balanced weights.
@@ -32,7 +32,7 @@ class GradNorm(Adaptive):
     reads_gradients = True
     logits: Tensor  # z (K,)
     norms: Tensor  # (K,), unweighted, NaN before the first step with the objective
-    losses: Tensor  # (2, K), the first and the last, NaN before
+    losses: Tensor  # (2, K), the first that is not 0 and the last, NaN before
 
     def __init__(
         self,
@@ -63,7 +63,8 @@ class GradNorm(Adaptive):
 
     def factors(self, losses: Tensor, places: list[int]) -> Tensor:
         first = self.losses[0, places]
-        self.losses[0, places] = torch.where(first.isnan(), losses, first)
+        begins = first.isnan() & (losses != 0)  # a pull to the first weights is 0 in the first step
+        self.losses[0, places] = torch.where(begins, losses, first)
         self.losses[1, places] = losses
         known = ~self.norms.isnan()
         factors = torch.ones_like(self.logits)

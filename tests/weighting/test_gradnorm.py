@@ -56,6 +56,19 @@ def test_three_steps_by_hand(factor: float) -> None:
         z = z - 0.1 * slope_of(z, np.array(offsets), np.array(history[0]), 0.7)
 
 
+def test_a_loss_begins_where_it_is_not_zero() -> None:
+    """A penalty on the way from the first weights is 0 in the first step, without a gradient: as if it were not there."""
+    late, zero = Lines(alpha=0.7, lr=0.1), Lines(alpha=0.7, lr=0.1)
+    for i, offsets in enumerate([[6.0, 2.0, 1.0], [5.0, 1.9, 1.2], [2.0, 1.8, 0.7], [1.5, 1.7, 0.9]]):
+        losses = zero.losses(offsets)
+        losses["c"] = losses["c"] * 0.0 if i == 0 else losses["c"]
+        mine = zero.step(losses)
+        theirs = late.step(late.losses(offsets, ["a", "b"] if i == 0 else None))
+        assert {name: mine[name] for name in theirs} == theirs
+    torch.testing.assert_close(zero.weighting.logits, late.weighting.logits, rtol=0, atol=0)
+    assert zero.weighting.logits.abs().min() > 0.01
+
+
 def test_norms_a_hundred_times_apart_are_balanced() -> None:
     lines = Lines(count=2, alpha=0.0)
     for _ in range(250):
