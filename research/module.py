@@ -52,6 +52,7 @@ class HybridModule(LightningModule):
         self.weighting, self.optimisation = weighting or Fixed(), optimisation or Optimisation()
         self.seed, self.streams = seed, dict[str, StreamInfo]()
         self.config: dict[str, Any] = {}  # the whole run's, kept in checkpoints
+        self.built = False
         self.figures: dict[str, Any] = {}  # the last step's, for the loggers
         object.__setattr__(self, "teacher", teacher)  # past nn.Module, so that it is no part of this module's state
         self.weighting.check(self.objectives)
@@ -80,20 +81,25 @@ class HybridModule(LightningModule):
         return views
 
     def configure_model(self) -> None:
-        self.student.build()
-        for _, objective in self._objectives():
-            objective.build(self.student, self.streams)
+        strategy, first = self.trainer.strategy, not self.built
+        self.built = True
+        if first:  # a test after a fit goes on with what there is
+            self.student.build()
+            for _, objective in self._objectives():
+                objective.build(self.student, self.streams)
+        if not strategy.restore_checkpoint_after_setup:  # one that cuts parameters moves them when it has
+            self.to(strategy.root_device)  # where the teacher is, and the batches that objectives read
         if self.trainer.training:
             for view in (view for views in self.views().values() for view in views):
-                view.learn(self.student, self.trainer.strategy.root_device)
+                view.learn(self.student, strategy.root_device)
         if self.teacher is not None:
-            self.teacher.build(self.trainer.strategy.root_device)
-            for task in {task for _, objective in self._objectives() for task in objective.probes()}:
+            self.teacher.build(strategy.root_device)
+            for task in dict.fromkeys(task for _, objective in self._objectives() for task in objective.probes()):
                 self.teacher.fit_probe(task, self._read(task, Clean()), self.streams[task].labels)
         if self.trainer.training:
             for _, objective in self._objectives():
                 objective.prepare(self.student, self.teacher, self._read)
-        if self.teacher is not None:
+        if first and self.teacher is not None:
             self.teacher.follow(self.student)
         self.weighting.build(list(self.objectives), self.student.shared(), list(self.parameters()))
 
@@ -194,10 +200,13 @@ class HybridModule(LightningModule):
     def _read(self, stream: str, *views: View) -> Iterator[Batch]:
         """One pass over a stream's training batches, on the device, in the given views."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        batches = data.streams[stream].stream("train")
+        with torch.device("cpu"):  # Lightning may have made another the default
+            batches = data.streams[stream].stream("train")
         batches.views = list(views)
         for position in range(len(batches)):
-            yield batches[position].to(self.trainer.strategy.root_device)
+            with torch.device("cpu"):
+                batch = batches[position]
+            yield batch.to(self.trainer.strategy.root_device)
 
     def _objectives(self) -> list[tuple[str, Objective]]:
         return list(self.objectives.items())  # type: ignore[arg-type]
