@@ -43,19 +43,23 @@ class ExampleLosses(Callback):
             )
         objective = module.objectives[self.objective]
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if objective.stream not in data.streams:
+            raise UserError(f"trainer.callbacks: ExampleLosses: {self.objective} reads no stream")
         source = data.streams[objective.stream]
         examples = source.stream("train")
         if isinstance(examples, TextStream):
             raise UserError(f"trainer.callbacks: ExampleLosses: {objective.stream} is streamed: no list of texts")
-        examples.views, examples.batch_size, examples.packing = list(objective.views()), 1, None
+        views, reads = {objective.stream: objective.views()}, {objective.stream: objective.reads}
+        examples.views = list(dict.fromkeys([*objective.views(), *objective.taught_views()]))
+        examples.batch_size, examples.packing = 1, None
         folder = Path(trainer.default_root_dir)
         work = folder / "losses.new"
         hidden = not trainer.progress_bar_callback
         with work.open("w", encoding="utf-8") as file:
             for position in tqdm(range(len(examples)), "losses", unit="examples", disable=hidden):
                 batch = examples[position]
-                step = Step({objective.stream: batch.to(module.device)}, module.student, module.teacher,
-                            {objective.stream: objective.views()})  # fmt: skip
+                alone = {objective.stream: batch.to(module.device)}
+                step = Step(alone, module.student, module.teacher, views, reads)
                 where = source.where("train", int(batch.index[0]))
                 file.write(json.dumps({"where": where, "loss": float(objective(step))}, ensure_ascii=False) + "\n")
         os.replace(work, folder / "losses.jsonl")

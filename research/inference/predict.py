@@ -19,24 +19,24 @@ def predict(
 
     ``classify`` gives ``label`` and ``probabilities`` by label; ``multilabel`` the labels above 1/2 and the
     probabilities; ``regress`` a ``value`` in the unit of the training labels; ``generate`` and unlabelled streams
-    give the ``embedding``, a list of H floats, like a task whose classes no head knows. ``logits`` (N, C) are of the
+    give the ``embedding``, a list of H floats, like a task that no head knows. ``logits`` (N, C) are of the
     classes of ``classify`` where it is not the student's head that tells them.
     """
-    if logits is None:
-        encoded = student(batch.views[Clean()])
-        if info.problem == "classify" and stream in student.heads:
-            logits = student.class_logits(encoded, stream)
     if logits is not None:
         return [_named(p, info.labels) for p in logits.float().softmax(-1)]
+    encoded = student(batch.views[Clean()])
+    if stream not in student.heads:
+        return [{"embedding": row} for row in student.embedding(encoded).float().tolist()]
+    logits = student.class_logits(encoded, stream).float()
+    if info.problem == "classify":
+        return [_named(p, info.labels) for p in logits.softmax(-1)]
     if info.problem == "multilabel":
         return [
             {"labels": [n for n, x in zip(info.labels, p, strict=True) if x > 0.5], "probabilities": _by_name(p, info)}
-            for p in student.class_logits(encoded, stream).float().sigmoid()
+            for p in logits.sigmoid()
         ]
-    if info.problem == "regress":
-        mean, deviation = info.scale
-        return [{"value": v * deviation + mean} for v in student.class_logits(encoded, stream).float()[:, 0].tolist()]
-    return [{"embedding": row} for row in student.embedding(encoded).float().tolist()]
+    mean, deviation = info.scale
+    return [{"value": v * deviation + mean} for v in logits[:, 0].tolist()]
 
 
 def _named(probabilities: Tensor, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -51,9 +51,16 @@ class EWC(Anchored):
         if strength < 0:
             raise UserError(f"strength is {strength}; it must be at least 0")
         self.objective, self.examples, self.strength = objective, examples, strength
+        self.reads = objective.reads  # type: ignore[misc]
 
     def views(self) -> tuple[View, ...]:
         return self.objective.views()
+
+    def taught_views(self) -> tuple[View, ...]:
+        return self.objective.taught_views()
+
+    def probes(self) -> tuple[str, ...]:
+        return self.objective.probes()
 
     def check(
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
@@ -69,18 +76,21 @@ class EWC(Anchored):
     def prepare(self, student: "Student", teacher: "Teacher | None", read: Read) -> None:
         super().prepare(student, teacher, read)
         self.objective.prepare(student, teacher, read)
-        weights, views = trained(student), self.views()
+        weights, views, reads = trained(student), {self.stream: self.views()}, {self.stream: self.reads}
         self.fisher = [torch.zeros_like(weight) for weight in weights]
         was_training = student.training
         student.eval()
+        self.objective.eval()  # some count the batches that they train on
         seen = 0
-        for row in islice(rows(read(self.stream, *views)), self.examples):
-            step = Step({self.stream: row.to(self.fisher[0].device)}, student, teacher, {self.stream: views})
+        shown = dict.fromkeys([*self.views(), *self.taught_views()])
+        for row in islice(rows(read(self.stream, *shown)), self.examples):
+            step = Step({self.stream: row.to(self.fisher[0].device)}, student, teacher, views, reads)
             gradients = torch.autograd.grad(self.objective(step), weights, materialize_grads=True)
             torch._foreach_addcmul_(self.fisher, gradients, gradients)
             seen += 1
         torch._foreach_div_(self.fisher, seen)
         student.train(was_training)
+        self.objective.train()
 
     def forward(self, step: Step) -> Tensor:
         self.fisher = on_device_of(trained(step.student), self.fisher)

@@ -168,6 +168,23 @@ def test_one_config_for_both_commands(distilled: Any, tmp_path: Path, capsys: py
     assert "is a cache with another teacher" in capsys.readouterr().err
 
 
+def test_views_that_the_teacher_alone_reads(distilled: Any, tmp_path: Path) -> None:
+    """It guesses the class of the clean text, of which the student sees the augmented one."""
+    config = yaml.safe_load((distilled.folder / "tiny.yaml").read_text())
+    strong = {"class_path": "research.data.augment.TokenCutoff", "init_args": {"rate": 0.3}}
+    settings = {"stream": "wiki", "task": "intents", "strong": strong, "from_teacher": True}
+    guess = {"class_path": "research.objectives.FixMatch", "init_args": settings}
+    config["model"]["objectives"] = {"ce": config["model"]["objectives"]["ce"], "guess": guess}
+    config["model"].pop("weighting")
+    config["trainer"] |= {"max_steps": 2, "limit_val_batches": 0}
+    guessing = type(distilled)(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    path = tmp_path / "cache"
+    os.environ.pop(CHOSEN, None)
+    assert run_command(["teacher", "cache", *guessing.arguments("fit", "unused")[1:], "--path", str(path)]) == 0
+    assert guessing("fit", "cached", *CACHED, str(path)) == 0
+
+
 IMPATIENT = """
 import sys
 from research.models.teachers.caching import writer

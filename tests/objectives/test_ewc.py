@@ -9,7 +9,16 @@ import torch.nn.functional as F
 from research.data.masking import Masked, NextToken, SpanCorrupted
 from research.data.stream import StreamInfo
 from research.errors import UserError
-from research.objectives import EWC, CausalLM, Classification, MaskedLM, SpanCorruption
+from research.objectives import (
+    EWC,
+    AnnealedClassification,
+    CausalLM,
+    Classification,
+    Distillation,
+    HiddenDistillation,
+    MaskedLM,
+    SpanCorruption,
+)
 from research.objectives.anchored import trained
 from research.step import Clean, Step
 
@@ -111,3 +120,26 @@ def test_refusals(tiny: Any) -> None:
     for given, message in (({"examples": 0}, "examples is 0"), ({"strength": -1.0}, "strength is -1.0")):
         with pytest.raises(UserError, match=message):
             EWC(MaskedLM("s"), **given)
+
+
+def test_what_its_objective_asks_of_a_teacher(
+    tiny: Any, texts: list[str], batch_of: Any, learns: Any, teacher_of: Any
+) -> None:
+    assert EWC(Distillation("s", task="t")).probes() == ("t",)
+    student, objective = tiny("bert"), EWC(HiddenDistillation("s", "mse"), examples=2)
+    teacher = teacher_of(tiny("bert", seed=1))
+    learns(objective, student, teacher)
+    batch = batch_of(student, texts[:2], objective.views())
+    objective.prepare(student, teacher, lambda stream, *views: iter([batch]))
+    assert sum(bool(f.any()) for f in objective.fisher) > 0.5 * len(objective.fisher)
+
+
+def test_the_examples_of_the_estimate_are_not_trained_on(
+    tiny: Any, texts: list[str], batch_of: Any, classify: Any
+) -> None:
+    student, annealed = tiny("bert"), AnnealedClassification("s", batches=10)
+    objective = EWC(annealed, examples=4)
+    classify(objective, student, 3)
+    batch = batch_of(student, texts, [Clean()], LABELS)
+    objective.prepare(student, None, lambda stream, *views: iter([batch]))
+    assert annealed.seen == 0 and annealed.training

@@ -84,7 +84,7 @@ class Writer(Callback):
         step = Step({stream: batch}, self.module.student, self.recorder, {stream: views})
         for objective in objectives:
             objective(step)
-        asked = {view: kinds for (name, view), kinds in self.recorder.asked.items() if name == stream and view in views}
+        asked = {view: kinds for (name, view), kinds in self.recorder.asked.items() if name == stream}
         for view in asked:
             if type(view).finish is not View.finish:
                 told = f"the view {type(view).__name__} changes with the student's weights"
