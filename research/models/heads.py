@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-Divergence = Callable[[Tensor, Tensor], Tensor]  # of logits (m, C) and (m, C), to (m,)
+RowLoss = Callable[[Tensor, Tensor], Tensor]  # of logits (m, C) and (m, C), to (m,)
 CHUNK = 1024  # positions whose vocabulary logits are alive at once
 
 
@@ -51,7 +51,7 @@ class VocabularyHead:
         loss = torch.cat([self._chunk_cross_entropy(*part) for part in parts])
         return loss if reduction == "none" else getattr(loss, reduction)()
 
-    def divergence(self, other: "VocabularyHead", loss: Divergence) -> Tensor:
+    def divergence(self, other: "VocabularyHead", loss: RowLoss) -> Tensor:
         """Mean over positions of ``loss(logits, other's logits) -> (m,)``, in chunks."""
 
         def one(mine: Tensor, theirs: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from research.errors import UserError
-from research.objectives.alignment import aligned
 from research.objectives.base import Objective, Read
+from research.objectives.distribution_alignment import aligned
 from research.ranks import averaged
 from research.step import Clean, Step, View
 

@@ -12,8 +12,8 @@ from research.data.batch import Batch
 from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.objectives import UDA, AnnealedClassification, FixMatch, FreeMatch
-from research.objectives.alignment import aligned
 from research.objectives.annealed_classification import annealed_loss
+from research.objectives.distribution_alignment import aligned
 from research.objectives.free_match import class_thresholds
 from research.objectives.pseudo_labels import pseudo_label_loss
 from research.objectives.uda import sharpened

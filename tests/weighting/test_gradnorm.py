@@ -57,7 +57,7 @@ def test_three_steps_by_hand(factor: float) -> None:
 
 
 def test_a_loss_begins_where_it_is_not_zero() -> None:
-    """A penalty on the way from the first weights is 0 in the first step, without a gradient: as if it were not there."""
+    """A pull to the first weights is 0 in the first step, without a gradient: as if it was not there."""
     late, zero = Lines(alpha=0.7, lr=0.1), Lines(alpha=0.7, lr=0.1)
     for i, offsets in enumerate([[6.0, 2.0, 1.0], [5.0, 1.9, 1.2], [2.0, 1.8, 0.7], [1.5, 1.7, 0.9]]):
         losses = zero.losses(offsets)

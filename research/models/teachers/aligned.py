@@ -11,7 +11,7 @@ from torch import Tensor
 from research.data.batch import IGNORE, Example, Row, Tokens, pad_rows
 from research.errors import UserError
 from research.models.alignment import align, opens_with_space, respell, shared_tokens, spell
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 from research.models.student import Student
 from research.models.teachers.live import LiveAnswer, LiveTeacher
 from research.step import Encoded, View
@@ -58,7 +58,7 @@ class AlignedAnswer(LiveAnswer):
     def encoded(self) -> Encoded:
         raise UserError("model.teacher: hidden states of an AlignedTeacher are of other tokens than the student's")
 
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         """Over the tokens that both vocabularies have and one more outcome, any other, at spans of a single token."""
         mine, theirs = self.shared
 
@@ -68,7 +68,7 @@ class AlignedAnswer(LiveAnswer):
         at = self.spans.single
         return at_rows(head, self.spans.first[at]).divergence(at_rows(self._head, self.spans.their_first[at]), one)
 
-    def compare(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def compare(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         """Mean over spans of ``loss(student's, teacher's log-probabilities of the first token)``, both at T.
 
         Args:
@@ -82,7 +82,7 @@ class AlignedAnswer(LiveAnswer):
 
         return at_rows(head, self.spans.first).divergence(at_rows(self._head, self.spans.their_first), one)
 
-    def compare_merged(self, head: VocabularyHead, labels: Tensor, loss: Divergence, temperature: float) -> Tensor:
+    def compare_merged(self, head: VocabularyHead, labels: Tensor, loss: RowLoss, temperature: float) -> Tensor:
         """:meth:`compare`, each distribution times the probability of the span's further tokens.
 
         What it says of the text itself is then the probability of the whole span, however it is cut into tokens.

@@ -13,7 +13,7 @@ from torch import Tensor
 from research.data.batch import Batch, Tokens
 from research.errors import UserError
 from research.models.backbone import load_tokenizer
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 from research.models.teachers.caching.kinds import (
     OUTPUT,
     Classes,
@@ -58,7 +58,7 @@ class CachedAnswer(Answer):
         kind = Classes(task, self.teacher.probes.get(task, ""))
         return kind.logits(self._read(kind), self.tokens).to(self.tokens.ids.device)
 
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         k = self.teacher.k
         if k is not None:
             top = TopTokens(temperature, k)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from research.data.batch import Batch, Tokens
 from research.errors import UserError
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 from research.models.teachers.teacher import Answer, Teacher
 from research.step import Encoded, View
 
@@ -34,7 +34,7 @@ class EnsembleAnswer(Answer):
         logits = torch.stack([answer.class_logits(task).float() for answer in self.answers.values()])
         return mixed_logits(logits, logits.new_tensor([self.weights[name] for name in self.answers]))
 
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         parts = [self.weights[name] * a.divergence(head, loss, temperature) for name, a in self.answers.items()]
         return torch.stack(parts).sum()
 

@@ -12,7 +12,7 @@ from research.data.cache import key
 from research.errors import UserError
 from research.models.backbone import files_digest, weights_digest
 from research.models.checkpoint import Trained
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 from research.models.packed import check_packed
 from research.models.student import Student
 from research.models.teachers.teacher import Answer, Teacher
@@ -42,7 +42,7 @@ class LiveAnswer(Answer):
     def embedding(self) -> Tensor:
         return self.model.embedding(self._encoded)
 
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         with torch.no_grad():
             mine = self.model.vocabulary_head(self._encoded.at_labels()[0])
         return head.divergence(mine, lambda student, teacher: loss(student / temperature, teacher / temperature))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from research.data.batch import Batch, Tokens
 from research.errors import UserError
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -27,7 +27,7 @@ class Answer(ABC):
         """Logits (N, C) of a labelled stream's classes."""
 
     @abstractmethod
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         """Mean of ``loss(student logits / T, teacher logits / T)`` over the M positions that carry a loss.
 
         Args:

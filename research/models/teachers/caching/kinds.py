@@ -14,7 +14,7 @@ from torch import Tensor
 
 from research.data.batch import IGNORE, Tokens
 from research.data.shards import explained
-from research.models.heads import CHUNK, Divergence, VocabularyHead
+from research.models.heads import CHUNK, RowLoss, VocabularyHead
 from research.models.teachers.caching.rows import ends
 from research.models.teachers.caching.table import Cells
 from research.models.teachers.teacher import Answer
@@ -80,7 +80,7 @@ class Witness(VocabularyHead):
     def __init__(self, answer: Answer, temperature: float = 1.0) -> None:
         answer.divergence(self, lambda mine, theirs: mine, temperature)
 
-    def divergence(self, other: VocabularyHead, loss: Divergence) -> Tensor:
+    def divergence(self, other: VocabularyHead, loss: RowLoss) -> Tensor:
         self.seen = other
         return other.features.sum() * 0.0
 
@@ -114,7 +114,7 @@ class TopTokens(Kind):
             for t, p in zip(top.split(counts), log_p.split(counts), strict=True)
         ]
 
-    def divergence(self, columns: Columns, head: VocabularyHead, loss: Divergence) -> Tensor:
+    def divergence(self, columns: Columns, head: VocabularyHead, loss: RowLoss) -> Tensor:
         """Mean over positions, between distributions over k + 1 outcomes."""
         top = np.concatenate(columns["token"]).astype(np.int64).reshape(-1, self.k)
         log_p = np.concatenate(columns["log_probability"]).astype(np.float32).reshape(-1, self.k)

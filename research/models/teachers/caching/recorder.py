@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from research.data.batch import Batch, Tokens
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 from research.models.teachers.caching.kinds import Classes, Embeddings, Features, Kind, States, TopTokens
 from research.models.teachers.caching.rows import examples_digest
 from research.models.teachers.teacher import Answer, Teacher
@@ -39,7 +39,7 @@ class RecordedAnswer(Answer):
         self.asked.add(Classes(task, self.recorder.probes.get(task, "")))
         return self.answer.class_logits(task)
 
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         k = self.recorder.k
         self.asked.add(Features() if k is None else TopTokens(temperature, k))
         return self.answer.divergence(head, loss, temperature)

@@ -13,7 +13,7 @@ from research.data.batch import Batch, Tokens
 from research.data.masking import Conditional, NextToken
 from research.errors import UserError
 from research.models.alignment import align, opens_with_space, readings
-from research.models.heads import Divergence, VocabularyHead
+from research.models.heads import RowLoss, VocabularyHead
 from research.models.teachers.aligned import NOTHING, at_rows, documents_of
 from research.models.teachers.remote.parts import Part, targets_of, texts_of
 from research.models.teachers.remote.question import MOST, Question
@@ -121,7 +121,7 @@ class RemoteAnswer(Answer):
         weights = weights.clamp(min=LEAST)  # all alike where no word was named
         return (weights / weights.sum(-1, keepdim=True)).log().to(self.tokens.ids.device)
 
-    def divergence(self, head: VocabularyHead, loss: Divergence, temperature: float) -> Tensor:
+    def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         """Over the likeliest tokens and one more outcome, any other; where one token of each covers the same text.
 
         Outcomes are tempered as they are: ``loss(log p / T, log q / T)`` of the likeliest tokens and the rest.
