@@ -6,6 +6,7 @@ from research.objectives.causal_lm import CausalLM
 from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
+from research.objectives.embedding_distillation import EmbeddingDistillation
 from research.objectives.ewc import EWC
 from research.objectives.fix_match import FixMatch
 from research.objectives.free_match import FreeMatch
@@ -43,6 +44,7 @@ __all__ = [
     "Classification",
     "Contrastive",
     "Distillation",
+    "EmbeddingDistillation",
     "FixMatch",
     "FreeLB",
     "FreeMatch",
