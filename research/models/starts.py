@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 
 class Start(ABC):
+    """The weights of a linear head from the student's first weights, without dropout."""
+
+    @abstractmethod
+    def linear(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> tuple[Tensor, Tensor]:
+        """Weights (C, H) and biases (C,), in the order of the labels."""
+
+    @torch.no_grad()
+    def __call__(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> None:
+        """Set the weights of the task's head."""
+        training = student.training
+        student.eval()
+        weights, biases = self.linear(student, task, labels, read)
+        student.train(training)
+        linear: Any = student.heads[task].linear
+        linear.weight.copy_(weights)
+        linear.bias.copy_(biases)
+
+
+class Directions(Start):
     """One vector a class in the space of embeddings; the head's rows become
 
     ``w_c = scale v_c / |v_c| / mean_k |v_k|``, its biases 0,
@@ -36,27 +55,21 @@ class Start(ABC):
 
     @abstractmethod
     def vectors(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> Tensor:
-        """(C, H), in the order of the labels, from the student's first weights without dropout."""
+        """(C, H), in the order of the labels."""
 
-    @torch.no_grad()
-    def __call__(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> None:
-        """Set the weights of the task's head."""
-        training = student.training
-        student.eval()
+    def linear(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> tuple[Tensor, Tensor]:
         vectors = self.vectors(student, task, labels, read)
-        student.train(training)
-        linear: Any = student.heads[task].linear
-        linear.weight.copy_(self.scale * F.normalize(vectors, dim=-1) / vectors.norm(dim=-1).mean())
-        linear.bias.zero_()
+        weights = self.scale * F.normalize(vectors, dim=-1) / vectors.norm(dim=-1).mean()
+        return weights, weights.new_zeros(len(weights))
 
 
-class LabelNames(Start):
+class LabelNames(Directions):
     """The embeddings of the classes' names, so that no labelled text is needed.
 
     Args:
         names: what a label means, such as ``{DESC: a description}``; by default the label, with spaces for underscores.
         template: a text around the name, which stands for ``{}``.
-        scale: as for :class:`Start`.
+        scale: as for :class:`Directions`.
     """
 
     def __init__(self, names: dict[str, str] | None = None, template: str = "{}", scale: float = 10.0) -> None:
@@ -72,11 +85,11 @@ class LabelNames(Start):
         return student.embedding(student(framed(student, texts)))
 
 
-class Prototypes(Start):
+class Prototypes(Directions):
     """The mean embeddings of the labelled texts of each class (Snell et al. 2017, arXiv:1703.05175).
 
     Args:
-        scale: as for :class:`Start`.
+        scale: as for :class:`Directions`.
     """
 
     def vectors(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> Tensor:
@@ -89,6 +102,36 @@ class Prototypes(Start):
             sums.index_add_(0, batch.labels, embeddings)
             counts.index_add_(0, batch.labels, torch.ones_like(embeddings[:, :1]))
         return sums / counts
+
+
+class Probe(Start):
+    """Multinomial logistic regression on the embeddings of the labelled texts, as :func:`logistic_regression` fits it.
+
+    Args:
+        c: inverse strength of its L2 penalty, above 0. Embeddings of length r want 1/r^2 of what unit ones do.
+    """
+
+    def __init__(self, c: float = 1.0) -> None:
+        if c <= 0:
+            raise UserError(f"c is {c}; it must be above 0")
+        self.c = c
+
+    def linear(self, student: "Student", task: str, labels: Sequence[str], read: "Read") -> tuple[Tensor, Tensor]:
+        device = next(student.parameters()).device
+        seen = [(student.embedding(student(b.views[Clean()].to(device))), b.labels) for b in read(task, Clean())]
+        known = torch.cat([classes for _, classes in seen if classes is not None])
+        return logistic_regression(torch.cat([embeddings for embeddings, _ in seen]), known, self.c)
+
+
+def logistic_regression(embeddings: Tensor, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:
+    """Weights (C, H) and biases (C,) of scikit-learn's on embeddings (N, H) and labels (N,), each class among them."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=c, max_iter=1000).fit(embeddings.float().cpu().numpy(), labels.cpu().numpy())
+    weights, biases = torch.as_tensor(fitted.coef_), torch.as_tensor(fitted.intercept_)
+    if len(weights) == 1:  # one row for two classes: their difference
+        weights, biases = torch.cat([-weights, weights]) / 2, torch.cat([-biases, biases]) / 2
+    return weights.to(embeddings), biases.to(embeddings)
 
 
 def framed(student: "Student", texts: Sequence[str]) -> Tokens:

@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from research.data.batch import Tokens
@@ -44,6 +45,8 @@ class Student(nn.Module):
         tokenizer: where the backbone brings none: a name or folder, or a tokenizer trained from a corpus.
         keep_layers: the layers kept, counted from 0, for a student cut from a teacher.
         pooling: how token states become one embedding; the default is ``mean``, and ``last`` for decoders.
+        embedding_norm: the length that embeddings are scaled to, above 0, so that a head goes by their direction; the
+            default leaves them as pooling makes them.
         dropout: replaces the dropout rates of the configuration, in [0, 1).
         freeze_layers: embeddings and this many lowest layers stay as they are; -1 freezes the whole backbone.
         gradient_checkpointing: trade time for memory.
@@ -71,6 +74,7 @@ class Student(nn.Module):
         chunk: int | None = None,
         lora: dict[str, Any] | None = None,
         mixout: float = 0.0,
+        embedding_norm: float | None = None,
     ) -> None:
         super().__init__()
         if (backbone is None) == (architecture is None):
@@ -83,13 +87,15 @@ class Student(nn.Module):
             raise UserError(f"model.student: mixout is {mixout}; it must lie in [0, 1)")
         if freeze_layers < -1:
             raise UserError(f"model.student: freeze_layers is {freeze_layers}; it must be at least -1")
+        if embedding_norm is not None and embedding_norm <= 0:
+            raise UserError(f"model.student: embedding_norm is {embedding_norm}; it must be above 0")
         if chunk is not None and chunk < 1:
             raise UserError(f"model.student: chunk is {chunk}; it must be at least 1")
         self.backbone, self.revision, self.architecture = backbone, revision, architecture
         self._tokenizer, self._pooling = tokenizer, pooling
         self.keep_layers, self.dropout, self.freeze_layers = keep_layers, dropout, freeze_layers
         self.gradient_checkpointing, self.chunk = gradient_checkpointing, chunk
-        self.lora, self.mixout = lora, mixout
+        self.lora, self.mixout, self.embedding_norm = lora, mixout, embedding_norm
         self.model: nn.Module | None = None
         self.heads = nn.ModuleDict()
 
@@ -224,7 +230,8 @@ class Student(nn.Module):
         mask, states = encoded.tokens.mask, encoded.memory
         if encoded.tokens.segments is not None:
             states, mask = unpacked(states, encoded.tokens.segments)
-        return pooled(states, mask, self.pooling)
+        embedding = pooled(states, mask, self.pooling)
+        return embedding if self.embedding_norm is None else self.embedding_norm * F.normalize(embedding, dim=-1)
 
     def class_logits(self, encoded: Encoded, stream: str) -> Tensor:
         """Logits (N, outputs) of the stream's head."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from research.data import TaskDataModule
 from research.data.batch import Batch
@@ -15,7 +16,7 @@ from research.data.stream import StreamInfo
 from research.data.stream_module import Connection
 from research.errors import UserError
 from research.models import Student
-from research.models.starts import LabelNames, Prototypes
+from research.models.starts import LabelNames, Probe, Prototypes, logistic_regression
 from research.objectives import Classification
 from research.step import Clean, View
 
@@ -67,10 +68,41 @@ def test_names_in_numpy(tiny: Any) -> None:
     np.testing.assert_allclose(student.heads["s"].linear.weight.detach().numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logistic_regression_is_at_its_minimum(classes: int) -> None:
+    """The gradient of ``|W|^2 / 2 + c sum CE`` vanishes; of two classes sklearn penalises the difference alone."""
+    x = torch.randn(30, 4, dtype=torch.float64, generator=torch.manual_seed(0))
+    y = torch.arange(30) % classes
+    weights, biases = (w.requires_grad_() for w in logistic_regression(x, y, c=0.7))
+    penalised = (weights[1] - weights[0]).square().sum() / 2 if classes == 2 else weights.square().sum() / 2
+    (penalised + 0.7 * torch.nn.functional.cross_entropy(x @ weights.T + biases, y, reduction="sum")).backward()
+    assert weights.shape == (classes, 4) and weights.detach().norm() > 0.1
+    assert max(weights.grad.abs().max(), biases.grad.abs().max()) < 1e-2 * weights.detach().norm()
+
+
+def test_probe_of_embeddings(tiny: Any, batch_of: Any) -> None:
+    student = tiny("bert", dropout=0.5, embedding_norm=10.0)
+    objective = Classification("s", start=Probe(c=0.1))
+    objective.build(student, {"s": StreamInfo("classify", ("a", "b", "c"))})
+    student.double().train()
+    rows = [slice(0, 2), slice(2, 5)]
+    objective.prepare(
+        student, None, lambda stream, *views: iter(batch_of(student, TEXTS[r], views, LABELS[r]) for r in rows)
+    )
+    h = embedded(student.eval(), TEXTS)
+    unit = 10 * h / np.linalg.norm(h, axis=1, keepdims=True)
+    expected = LogisticRegression(C=0.1, max_iter=1000).fit(unit, LABELS)
+    linear = student.heads["s"].linear
+    np.testing.assert_allclose(linear.weight.detach().numpy(), expected.coef_, atol=1e-3)
+    np.testing.assert_allclose(linear.bias.detach().numpy(), expected.intercept_, atol=1e-3)
+
+
 def test_refused(tiny: Any) -> None:
     student = tiny("bert")
     with pytest.raises(UserError, match=r"scale is 0.0; it must be above 0"):
         Prototypes(0.0)
+    with pytest.raises(UserError, match=r"c is 0.0; it must be above 0"):
+        Probe(0.0)
     with pytest.raises(UserError, match=r"template is 'about'; it must have one \{\}"):
         LabelNames(template="about")
     with pytest.raises(UserError, match=r"names of stream s name \['z'\]; labels: \('a', 'b'\)"):
@@ -117,4 +149,4 @@ def test_real_questions_before_the_first_step(shared: Path, tmp_path: Path) -> N
         return torch.cat(right).mean().item()
 
     random, names, prototypes = accuracy(None), accuracy(LabelNames(NAMES)), accuracy(Prototypes())
-    assert names > random + 0.15 and prototypes > random + 0.25
+    assert names > random + 0.15 and prototypes > random + 0.25 and accuracy(Probe()) > random + 0.25

@@ -134,6 +134,14 @@ def test_first_and_last_layer(kind: str, saved: Any, reference: Any, read: Any) 
     torch.testing.assert_close(encoded.hidden[tokens.mask], states[-1][tokens.mask], atol=1e-5, rtol=1e-5)
 
 
+def test_embeddings_of_one_length(make: Any, read: Any) -> None:
+    plain, scaled = make("bert"), make("bert", embedding_norm=3.0)
+    scaled.load_state_dict(plain.state_dict())
+    h = plain.embedding(plain(read(plain)))
+    got = scaled.embedding(scaled(read(scaled)))
+    torch.testing.assert_close(got, 3 * h / h.square().sum(1, keepdim=True).sqrt())
+
+
 def test_default_pooling_of_each_family(make: Any) -> None:
     assert [make(kind).pooling for kind in STACKS] == ["mean", "last", "mean"]
 
@@ -189,6 +197,7 @@ def test_layers_that_cannot_be_kept(name: str, keep: list[int], make: Any) -> No
         ({"backbone": "a", "dropout": 1.0}, "dropout is 1.0"),
         ({"backbone": "a", "dropout": -0.1}, "dropout is -0.1"),
         ({"backbone": "a", "freeze_layers": -2}, "freeze_layers is -2"),
+        ({"backbone": "a", "embedding_norm": 0.0}, "embedding_norm is 0.0"),
     ],
 )
 def test_settings_refused_at_once(given: dict[str, Any], told: str) -> None:

@@ -14,6 +14,7 @@ from research.models.backbone import files_digest, weights_digest
 from research.models.checkpoint import Trained
 from research.models.heads import RowLoss, VocabularyHead
 from research.models.packed import check_packed
+from research.models.starts import logistic_regression
 from research.models.student import Student
 from research.models.teachers.teacher import Answer, Teacher
 from research.step import Clean, Encoded, View
@@ -125,8 +126,6 @@ class LiveTeacher(Teacher):
 
     @torch.no_grad()
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
-        from sklearn.linear_model import LogisticRegression
-
         if self.trained is not None and task in self.trained.labels:
             if self.trained.labels[task] != list(labels):
                 raise UserError(
@@ -139,16 +138,8 @@ class LiveTeacher(Teacher):
         seen = [(student.embedding(self.encode(b.views[Clean()])).float().cpu(), b.labels) for b in batches]
         embeddings = torch.cat([embedding for embedding, _ in seen])
         known = torch.cat([labels.cpu() for _, labels in seen if labels is not None])
-        probe = LogisticRegression(C=self.probe_c, max_iter=1000).fit(embeddings.numpy(), known.numpy())
+        weights, biases = logistic_regression(embeddings, known, self.probe_c)
         student.add_head(task, len(labels))
         linear: Any = student.heads[task].linear
-        coefficients = torch.as_tensor(probe.coef_, dtype=torch.float32)
-        intercepts = torch.as_tensor(probe.intercept_, dtype=torch.float32)
-        if len(labels) == 2:  # scikit-learn keeps one row for two classes
-            coefficients, intercepts = (
-                torch.cat([-coefficients, coefficients]) / 2,
-                torch.cat([-intercepts, intercepts]) / 2,
-            )
-        linear.weight.data = coefficients.to(device)
-        linear.bias.data = intercepts.to(device)
+        linear.weight.data, linear.bias.data = weights.to(device), biases.to(device)
         student.heads.eval().requires_grad_(False)
