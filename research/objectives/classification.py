@@ -58,6 +58,8 @@ class Classification(Objective):
         label_smoothing: in [0, 1).
         view: what it reads in training, such as an augmentation; the default is the text as it is.
         start: what the head begins with, for problem ``classify``; the default is small random weights.
+        head: another stream, whose head and classes this one shares, for problem ``classify``: its own labels, such as
+            pseudo-labels, are among that stream's.
     """
 
     problems: ClassVar[tuple[str, ...]] = ("classify", "multilabel")
@@ -69,14 +71,19 @@ class Classification(Objective):
         label_smoothing: float = 0.0,
         view: View | None = None,
         start: Start | None = None,
+        head: str | None = None,
     ) -> None:
         super().__init__(stream)
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}; it must lie in [0, 1)")
         self.named_weights, self.label_smoothing = class_weights, label_smoothing
-        self.view, self.head_start = view or Clean(), start
+        if start is not None and head not in (None, stream):
+            raise UserError(f"start is for a stream's own head; {stream} shares that of {head}")
+        self.view, self.head_start, self.head = view or Clean(), start, head or stream
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
+        self.classes: Tensor | None  # (labels of the stream,) int64: what they are among the head's, where these differ
+        self.register_buffer("classes", None, persistent=False)
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
@@ -85,30 +92,39 @@ class Classification(Objective):
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
     ) -> None:
         super().check(name, family, streams, teacher)
+        if self.head != self.stream:
+            problems = {n: streams[n].problem for n in (self.stream, self.head) if n in streams}
+            if list(problems.values()) != ["classify"] * 2:
+                raise UserError(f"model.objectives.{name}: head joins two streams of problem classify, not {problems}")
         if self.head_start is not None and streams[self.stream].problem != "classify":
             raise UserError(f"model.objectives.{name}: start is for problem classify; {self.stream} is multilabel")
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         info = streams[self.stream]
-        self.labels = info.labels
-        student.add_head(self.stream, len(info.labels))
-        if unknown := set(self.named_weights or {}) - set(info.labels):
-            raise UserError(f"class_weights of stream {self.stream} name {sorted(unknown)}; labels: {info.labels}")
+        self.labels = streams[self.head].labels
+        student.add_head(self.head, len(self.labels))
+        if unknown := set(info.labels) - set(self.labels):
+            raise UserError(f"labels {sorted(unknown)} of stream {self.stream} are none of {self.head}: {self.labels}")
+        if info.labels != self.labels:
+            classes = torch.tensor([self.labels.index(label) for label in info.labels])
+            self.register_buffer("classes", classes, persistent=False)
+        if unknown := set(self.named_weights or {}) - set(self.labels):
+            raise UserError(f"class_weights of stream {self.stream} name {sorted(unknown)}; labels: {self.labels}")
         if self.named_weights:
-            weights = torch.tensor([self.named_weights.get(label, 1.0) for label in info.labels])
+            weights = torch.tensor([self.named_weights.get(label, 1.0) for label in self.labels])
             self.register_buffer("class_weights", weights, persistent=False)
-        self.metrics = class_metrics(len(info.labels), info.problem == "multilabel")
+        self.metrics = class_metrics(len(self.labels), info.problem == "multilabel")
 
     def prepare(self, student: "Student", teacher: "Teacher | None", read: Read) -> None:
         if self.head_start is not None:
             self.head_start(student, self.stream, self.labels, read)
 
     def forward(self, step: Step) -> Tensor:
-        return self.loss(self._logits(step), step.labels(self.stream))
+        return self.loss(self._logits(step), self._labels(step))
 
     def measure(self, step: Step) -> None:
         logits = self._logits(step)
-        labels = step.labels(self.stream)
+        labels = self._labels(step)
         self.mean.update(self.loss(logits, labels), weight=len(labels))
         scores = logits.float() if labels.dim() == 1 else logits.float().sigmoid()
         self.metrics.update(scores, labels if labels.dim() == 1 else labels.long())
@@ -120,7 +136,11 @@ class Classification(Objective):
         return {name: float(value) for name, value in figures.items()}
 
     def _logits(self, step: Step) -> Tensor:
-        return step.student.class_logits(step.encoded(self.stream, self.view), self.stream)
+        return step.student.class_logits(step.encoded(self.stream, self.view), self.head)
+
+    def _labels(self, step: Step) -> Tensor:
+        labels = step.labels(self.stream)
+        return labels if self.classes is None else self.classes[labels]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """:func:`classification_loss` with the settings of the objective."""

@@ -12,6 +12,7 @@ from research.data.augment import TokenCutoff
 from research.data.masking import Masked
 from research.data.stream import StreamInfo
 from research.errors import UserError
+from research.models.starts import Prototypes
 from research.objectives import Classification
 from research.objectives.classification import classification_loss
 from research.step import Clean, Step
@@ -168,3 +169,32 @@ def test_reads_the_view_that_it_is_given(
     torch.testing.assert_close(objective(step), expected, rtol=0, atol=1e-6)
     assert Classification("s").views() == (Clean(),) and objective.views() == (view,)
     assert (Classification("s")(step) - expected).abs() > 1e-4
+
+
+def test_shares_the_head_of_another_stream(tiny: Any, texts: list[str], batch_of: Any, step_of: Any) -> None:
+    """The stream's classes "b" and "d" are the head's second and fourth."""
+    student = tiny("bert")
+    streams = {"s": StreamInfo("classify", ("b", "d")), "task": StreamInfo("classify", ("a", "b", "c", "d"))}
+    objective = Classification("s", class_weights={"d": 3.0}, head="task")
+    objective.check("name", student.family, streams, None)
+    objective.build(student, streams)
+    assert list(student.heads) == ["task"]
+    linear = student.double().eval().heads["task"].linear
+    batch = batch_of(student, texts[:4], [Clean()], [0, 1, 1, 0])
+    loss = objective.double()(step_of(objective, student, batch))
+    h = student.embedding(student(batch.views[Clean()])).detach().numpy()
+    probabilities = softmax(h @ linear.weight.detach().numpy().T + linear.bias.detach().numpy())
+    terms = np.log(probabilities[np.arange(4), [1, 3, 3, 1]])
+    assert loss.item() == pytest.approx(-(terms * [1, 3, 3, 1]).sum() / 8, abs=1e-6)
+
+
+def test_heads_that_cannot_be_shared(tiny: Any) -> None:
+    student, few = tiny("bert"), ("a", "b")
+    with pytest.raises(UserError, match="start is for a stream's own head; s shares that of task"):
+        Classification("s", start=Prototypes(), head="task")
+    objective = Classification("s", head="task")
+    for other in ({}, {"task": StreamInfo("multilabel", few)}):
+        with pytest.raises(UserError, match=r"model\.objectives\.mine: head joins two streams of problem classify"):
+            objective.check("mine", student.family, {"s": StreamInfo("classify", few), **other}, None)
+    with pytest.raises(UserError, match=r"labels \['z'\] of stream s are none of task"):
+        objective.build(student, {"s": StreamInfo("classify", ("a", "z")), "task": StreamInfo("classify", few)})
