@@ -16,9 +16,13 @@ from research.step import Clean
 
 
 @torch.no_grad()
-def embed(student: Student, texts: Sequence[str], batch_size: int = 64) -> Tensor:
-    """Embeddings (N, H) float32 of texts, in their order, on the CPU; they are encoded in batches of equal lengths."""
-    room = student.max_length and student.max_length - student.family.overhead(pair=False)
+def embed(student: Student, texts: Sequence[str], batch_size: int = 64, max_length: int | None = None) -> Tensor:
+    """Embeddings (N, H) float32 of texts, in their order, on the CPU; they are encoded in batches of equal lengths.
+
+    Longer texts are cut to ``max_length`` tokens, special ones included; by default to what the student takes.
+    """
+    longest = max_length or student.max_length
+    room = longest and longest - student.family.overhead(pair=False)
     ids = [np.array(one[:room], dtype=np.int64) for one in encode(student.tokenizer, texts)]
     order = np.argsort([len(one) for one in ids], kind="stable")
     types = (getattr(student.config, "type_vocab_size", 0) or 0) > 1

@@ -7,6 +7,7 @@ from research.data.sources.hub import HubDataset
 from research.data.sources.json_lines import JSONLines
 from research.data.sources.package import Package
 from research.data.sources.parquet import Parquet
+from research.data.sources.pseudo_labelled import PseudoLabelled
 from research.data.sources.reddit import Reddit
 from research.data.sources.source import Record, Source
 from research.data.sources.text_files import TextFiles
@@ -22,6 +23,7 @@ __all__ = [
     "LabelledLines",
     "Package",
     "Parquet",
+    "PseudoLabelled",
     "Record",
     "Reddit",
     "Source",
