@@ -61,6 +61,7 @@ class TaskDataModule(StreamDataModule):
             is read by a view of its own, :class:`research.data.one_text.OneText`).
         shots: train on this many examples of each class only.
         shots_seed: which ones.
+        beside: labelled examples that are trained on too, whatever ``shots`` says, such as words that name the classes.
         max_length: longer texts are cut; without it, a text longer than the student takes is an error.
         max_target_length: longest target in tokens.
         episodes: train on few-shot episodes instead of batches of ``batch_size``.
@@ -80,6 +81,7 @@ class TaskDataModule(StreamDataModule):
         shots_seed: int = 0,
         max_target_length: int = 128,
         episodes: Episodes | None = None,
+        beside: Source | None = None,
     ) -> None:
         super().__init__(source, validation, test, split_seed, batch_size, max_length, curriculum)
         if shots is not None and (shots < 1 or problem != "classify"):
@@ -94,13 +96,21 @@ class TaskDataModule(StreamDataModule):
         )
         if episodes is not None and (problem != "classify" or curriculum is not None):
             raise UserError("data.streams: episodes need problem 'classify', and no curriculum")
-        self.episodes = episodes
+        self.episodes, self.beside = episodes, beside
         self.labels: tuple[str, ...] = ()
         self.scale = (0.0, 1.0)
 
     @property
     def info(self) -> StreamInfo:
         return StreamInfo(self.problem, self.labels, self.scale)
+
+    def split(self) -> None:
+        super().split()
+        table, rows = self.rows["train"]
+        self.own = len(table)  # rows of the source; those beside it follow
+        if self.beside is not None:
+            more, _ = self.rows.pop("beside")
+            self.rows["train"] = pa.concat_tables([table, more]), np.append(rows, self.own + np.arange(len(more)))
 
     def settle(self) -> None:
         values = self._values("train")
@@ -222,8 +232,12 @@ class TaskDataModule(StreamDataModule):
         names = np.array([str(value) for value, _ in values])
         kept = []
         for label in self.labels:
-            mine = np.flatnonzero(names == label)
+            mine = np.flatnonzero((names == label) & (rows < self.own))
             if len(mine) < self.shots:
                 raise UserError(f"{self.key('shots')} is {self.shots}; label '{label}' has {len(mine)} training texts")
             kept.append(mine[np.argsort(draw[mine], kind="stable")[: self.shots]])
+        kept.append(np.flatnonzero(rows >= self.own))
         self.rows["train"] = table, rows[np.sort(np.concatenate(kept))]
+
+    def _sources(self) -> dict[str, Source]:
+        return super()._sources() | ({} if self.beside is None else {"beside": self.beside})

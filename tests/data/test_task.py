@@ -116,6 +116,32 @@ def test_few_shots_whatever_the_order_of_the_file(student: Student, connect: Any
     assert first < chosen(records, shots=8), "more shots keep those that fewer have"
 
 
+def test_examples_beside_the_shots(student: Student, connect: Any, counted: Any, json_lines: Any) -> None:
+    """All but the one that is held out are trained on; the shots are those that there would be without them."""
+    records = [{"text": f"text {i} of it", "label": f"class {i % 3}"} for i in range(60)]
+    words = [{"text": f"it is {n}", "label": f"class {n}"} for n in (0, 1, 1, 2)] + [records[0]]
+    source = counted(records)
+
+    def places(**given: Any) -> set[str]:
+        module = connect(
+            TaskDataModule(source, shots=3, validation=0.0, test=json_lines([records[0]]), **given), student
+        )
+        assert len(module.fingerprint()) == 3 + len(given), "train, test, the tokenizer, and what is beside"
+        labels = module.examples("train")[1]
+        found = [module.where("train", i) for i in range(len(labels))]
+        for where, label in zip(found, labels.tolist(), strict=True):
+            from_file = words if "words" in where else records
+            number = int(where.rsplit(":", 1)[1]) - 1
+            assert from_file[number]["label"] == module.labels[label]
+        return set(found)
+
+    plain = places()
+    both = places(beside=json_lines(words, "words.jsonl"))
+    beside = {where for where in both if "words" in where}
+    assert len(plain) == 9 and both - beside == plain
+    assert len(beside) == 4, "the fifth is a test text"
+
+
 def test_shots_that_cannot_be(student: Student, connect: Any, counted: Any) -> None:
     source = counted([*labelled(2, 5), {"text": "rare", "label": "rare"}])
     with pytest.raises(UserError, match=r"init_args\.shots is 2; label 'rare' has 1 training texts"):
