@@ -24,7 +24,6 @@ from research.data.sources import Source
 from research.data.stream_module import Connection, StreamDataModule
 from research.models import Student
 from research.models.backbone import resolve
-from research.models.checkpoint import Trained
 from research.step import Clean
 from research.terminal import run_command
 
@@ -70,22 +69,8 @@ def options(set_: str, arm: str, seed: int) -> list[str]:
             "checkpoint": str(first / "checkpoints" / "last.ckpt"),
             "max_length": task["max_length"],
         }
-        found += ["--data.streams.pseudo", json.dumps(stream), "--model.student.backbone", str(exported(first))]
+        found += ["--data.streams.pseudo", json.dumps(stream)]
     return found
-
-
-def exported(run: Path) -> Path:
-    """The folder of the backbone that a run has trained."""
-    folder = run / "backbone"
-    if not folder.exists():
-        trained = Trained(str(run / "checkpoints" / "last.ckpt"), "checkpoint")
-        trained.restore()
-        model: Any = trained.student.model
-        work = folder.with_suffix(".new")
-        model.save_pretrained(work)
-        trained.student.tokenizer.save_pretrained(work)
-        os.replace(work, folder)
-    return folder
 
 
 def train(set_: str, arm: str, seed: int) -> float:
@@ -110,8 +95,7 @@ def test(set_: str, arm: str, seed: int) -> dict[str, Any]:
             config = config or options(set_, name, seed)
             command(step, *config, "--ckpt_path", "last")
     for stage in [folder, RUNS / f"{set_}-hybrid_a-{seed}"] if arm == "hybrid" else [folder]:
-        for large in ("checkpoints", "backbone"):
-            shutil.rmtree(stage / large, ignore_errors=True)
+        shutil.rmtree(stage / "checkpoints", ignore_errors=True)
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").open()]
     sts = json.loads((folder / "test.json").read_text())["test/sts/spearman"]
     return {"right": right(set_, {line["where"]: line["label"] for line in lines}), "sts": sts}
