@@ -40,6 +40,8 @@ class Objective(nn.Module, ABC):
     reads: ClassVar[frozenset[str]] = frozenset()
     """What it reads of the layers of student and teacher: ``hidden``, ``attention``."""
 
+    needs_teacher: ClassVar[bool] = False
+
     def __init__(self, stream: str) -> None:
         super().__init__()
         self.stream = stream
@@ -75,6 +77,8 @@ class Objective(nn.Module, ABC):
                 f"model.objectives.{name}: {type(self).__name__} has no meaning for a student of the {family.name} "
                 f"family; it serves {', '.join(self.families)}"
             )
+        if self.needs_teacher and teacher is None:
+            raise UserError(f"model.objectives.{name}: {type(self).__name__} needs model.teacher")
 
     def due(self, batches: "Mapping[str, Batch | None]") -> bool:
         """Whether it counts in a step of these batches."""

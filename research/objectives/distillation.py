@@ -47,6 +47,8 @@ class Distillation(Objective):
         divergence: how far the two distributions are apart; the default is the forward KL.
     """
 
+    needs_teacher = True
+
     def __init__(
         self,
         stream: str,
@@ -75,8 +77,6 @@ class Distillation(Objective):
     ) -> None:
         super().check(name, family, streams, teacher)
         key = f"model.objectives.{name}"
-        if teacher is None:
-            raise UserError(f"{key}: distillation needs model.teacher")
         if self.over_tokens:
             return
         if self.task not in streams or streams[self.task].problem != "classify":

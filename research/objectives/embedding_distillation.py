@@ -1,19 +1,11 @@
 """Distillation of embeddings: each text's points where the teacher's does."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from research.errors import UserError
 from research.objectives.base import Objective
 from research.step import Clean, Step, View
-
-if TYPE_CHECKING:
-    from research.data.stream import StreamInfo
-    from research.models.families import Family
-    from research.models.teachers import Teacher
 
 
 def embedding_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -32,19 +24,14 @@ class EmbeddingDistillation(Objective):
         view: what both read; the default is the text as it is.
     """
 
+    needs_teacher = True
+
     def __init__(self, stream: str, view: View | None = None) -> None:
         super().__init__(stream)
         self.view = view or Clean()
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
-
-    def check(
-        self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
-    ) -> None:
-        super().check(name, family, streams, teacher)
-        if teacher is None:
-            raise UserError(f"model.objectives.{name}: EmbeddingDistillation needs model.teacher")
 
     def forward(self, step: Step) -> Tensor:
         mine = step.student.embedding(step.encoded(self.stream, self.view))

@@ -54,6 +54,8 @@ class LayerDistillation(Objective):
         view: what both read, such as the view of another objective, whose forward it then shares.
     """
 
+    needs_teacher = True
+
     first: ClassVar[int] = 0
     """The lowest layer that has what it reads."""
 
@@ -70,12 +72,11 @@ class LayerDistillation(Objective):
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
     ) -> None:
         super().check(name, family, streams, teacher)
-        key, self.config = f"model.objectives.{name}", None if teacher is None else teacher.config
-        if teacher is None:
-            raise UserError(f"{key}: {type(self).__name__} needs model.teacher")
+        assert teacher is not None
+        self.config = teacher.config
         if self.config is None:
             told = f"{type(self).__name__} reads the teacher's layers, and {type(teacher).__name__} shows none"
-            raise UserError(f"{key}: {told}; use a LiveTeacher")
+            raise UserError(f"model.objectives.{name}: {told}; use a LiveTeacher")
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         assert self.config is not None

@@ -1,8 +1,5 @@
 """Relational knowledge distillation (Park et al. 2019, arXiv:1904.05068)."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,11 +7,6 @@ from torch import Tensor
 from research.errors import UserError
 from research.objectives.base import Objective
 from research.step import Clean, Step, View
-
-if TYPE_CHECKING:
-    from research.data.stream import StreamInfo
-    from research.models.families import Family
-    from research.models.teachers import Teacher
 
 
 def distances(x: Tensor) -> Tensor:
@@ -53,6 +45,8 @@ class Relational(Objective):
         view: what both read; the default is the text as it is.
     """
 
+    needs_teacher = True
+
     def __init__(self, stream: str, distance: float = 1.0, angle: float = 2.0, view: View | None = None) -> None:
         super().__init__(stream)
         for name, weight in (("distance", distance), ("angle", angle)):
@@ -62,13 +56,6 @@ class Relational(Objective):
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
-
-    def check(
-        self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
-    ) -> None:
-        super().check(name, family, streams, teacher)
-        if teacher is None:
-            raise UserError(f"model.objectives.{name}: Relational needs model.teacher")
 
     def forward(self, step: Step) -> Tensor:
         mine = step.student.embedding(step.encoded(self.stream, self.view))

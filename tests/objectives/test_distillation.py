@@ -192,7 +192,7 @@ def test_refusals(tiny: Any, teacher_of: Any) -> None:
     check(Distillation("wiki", task="news"))
     check(Distillation("news", alpha=0.5))
     check(Distillation("wiki", tokens=Masked()))
-    with pytest.raises(UserError, match=r"model.objectives.kd: distillation needs model.teacher"):
+    with pytest.raises(UserError, match=r"model.objectives.kd: Distillation needs model.teacher"):
         check(Distillation("news"), None)
     for objective in (
         Distillation("wiki"),
