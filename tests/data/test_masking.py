@@ -17,7 +17,7 @@ from research.data.sources import TextFiles
 from research.data.stream import StreamInfo
 from research.data.vocabulary import Vocabulary, continuations
 from research.errors import UserError
-from research.models import Student, TrainedTokenizer
+from research.models import EMATeacher, Student, TrainedTokenizer
 from research.models.families import Encoder
 from research.module import HybridModule
 from research.objectives import Distillation
@@ -303,8 +303,7 @@ def test_views_without_a_meaning(
     """Whichever objective asks for the view, before a weight is loaded."""
     tokenizer = TrainedTokenizer(TextFiles(str(slices / "wikitext.txt")), vocab_size=700, kind=kind)
     student: Any = Student(architecture={"model_type": name}, tokenizer=tokenizer)
-    teacher: Any = SimpleNamespace(student=student)
-    module = HybridModule(student, {"kd": Distillation("s", tokens=view)}, teacher=teacher)
+    module = HybridModule(student, {"kd": Distillation("s", tokens=view)}, teacher=EMATeacher())
     if needs is None:
         module.check({"s": StreamInfo(problem)})
         return
