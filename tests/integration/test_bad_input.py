@@ -404,11 +404,11 @@ def test_cache_that_cannot_be_written(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "new")
     tokenizers = "hybrid-fine-tuning/tokenizers"
-    with largest_file(4_000):
+    with largest_file(8_000):
         assert refuse().startswith("a file of the run or of the cache: File too large; make room")
     assert not [path for path in Path("new", tokenizers).iterdir() if path.is_dir()]
     shutil.copytree(cache_home / tokenizers, Path("new", tokenizers), dirs_exist_ok=True)
-    with largest_file(4_000):
+    with largest_file(8_000):
         told = refuse()
     assert told.startswith("cannot write the cache in new/hybrid-fine-tuning/tokens (")
     assert told.endswith("File too large; set data.cache to a folder with room")
