@@ -20,7 +20,7 @@ from research.terminal import run_command
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RUNS = Path("runs/distillation")
-TASKS, ARMS = ("trec", "sst2"), ("teacher", "alone", "distilled")
+TASKS, ARMS = ("trec", "sst2"), ("teacher", "alone", "tuned", "hybrid")
 FIGURES = {"accuracy": "test/ce/accuracy", "STS-B": "test/sts/spearman"}
 
 
@@ -29,11 +29,12 @@ def run(task: str, arm: str, seed: int) -> dict[str, float]:
     name = f"{task}-{arm}-{seed}"
     config = [part for file in ("base", task, arm) for part in ("--config", str(HERE / f"{file}.yaml"))]
     config += ["--run.name", name, "--seed_everything", str(seed)]
-    if arm == "distilled":
+    if arm in ("tuned", "hybrid"):
+        config += ["--data.streams.text", (HERE / "text.yaml").read_text()]
+    if arm == "tuned":
         checkpoint = RUNS / f"{task}-teacher-{seed}" / "checkpoints" / "last.ckpt"
         config += ["--model.teacher", "research.models.LiveTeacher"]
         config += ["--model.teacher.init_args.checkpoint", str(checkpoint)]
-        config += ["--data.streams.text", (HERE / "text.yaml").read_text()]
     folder = RUNS / name
     if not (folder / "fit.json").exists():
         going_on = ["--ckpt_path", "last"] if (folder / "checkpoints" / "last.ckpt").exists() else []
