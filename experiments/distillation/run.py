@@ -74,7 +74,8 @@ def report(results: dict[str, Any]) -> str:
             lines.append(f"| {task} | {arm} | {' | '.join(cells)} |")
     return "\n".join([
         *lines, "",
-        "Mean over seeds and half the width of its 95% interval (Student's t), in percent; STS-B: Spearman's correlation.",
+        "Mean over seeds and half the width of its 95% interval (Student's t), in percent; "
+        "STS-B: Spearman's correlation.",
         "",
         f"Commit {results['commit']}: `{results['command']}`, seeds {results['seeds']}; "
         "configs in this folder: base.yaml, the task's, the arm's.",
