@@ -175,7 +175,7 @@ class StreamDataModule(LightningDataModule):
             self.batch_size,
             self.to.seed,
             shuffle=split == "train",
-            types=(getattr(student.config, "type_vocab_size", 0) or 0) > 1,
+            types=student.has_types,
         )
 
     def training(self) -> Stream:

@@ -85,7 +85,7 @@ class StreamedCorpusDataModule(CorpusDataModule):
             family=student.family,
             vocabulary=student.vocabulary,
             seed=seed,
-            types=(getattr(student.config, "type_vocab_size", 0) or 0) > 1,
+            types=student.has_types,
         )
 
     def amount(self) -> str:

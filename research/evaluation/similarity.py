@@ -25,13 +25,12 @@ def embed(student: Student, texts: Sequence[str], batch_size: int = 64, max_leng
     room = longest and longest - student.family.overhead(pair=False)
     ids = [np.array(one[:room], dtype=np.int64) for one in encode(student.tokenizer, texts)]
     order = np.argsort([len(one) for one in ids], kind="stable")
-    types = (getattr(student.config, "type_vocab_size", 0) or 0) > 1
     device, rng = next(student.parameters()).device, np.random.default_rng(0)
     out = torch.empty(len(texts), student.width)
     for start in range(0, len(order), batch_size):
         few = order[start : start + batch_size]
         rows = [Clean().build(Example(ids[i]), student.family, student.vocabulary, rng) for i in few]
-        tokens = pad_rows(rows, student.vocabulary.pad, types).to(device)
+        tokens = pad_rows(rows, student.vocabulary.pad, student.has_types).to(device)
         out[torch.from_numpy(few)] = student.embedding(student(tokens)).float().cpu()
     return out
 

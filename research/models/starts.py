@@ -138,5 +138,4 @@ def framed(student: "Student", texts: Sequence[str]) -> Tokens:
     """Texts as the student reads them, on its device."""
     ids = student.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     rows = [student.family.frame(Example(np.array(each, dtype=np.int64)), student.vocabulary) for each in ids]
-    types = (getattr(student.config, "type_vocab_size", 0) or 0) > 1
-    return pad_rows(rows, student.vocabulary.pad, types).to(next(student.parameters()).device)
+    return pad_rows(rows, student.vocabulary.pad, student.has_types).to(next(student.parameters()).device)

@@ -157,6 +157,11 @@ class Student(nn.Module):
         return self.config.hidden_size
 
     @property
+    def has_types(self) -> bool:
+        """Whether it tells the two texts of a pair apart by token types."""
+        return (getattr(self.config, "type_vocab_size", 0) or 0) > 1
+
+    @property
     def max_length(self) -> int | None:
         """The longest sequence that the position embeddings allow, or none where positions are relative."""
         config: Any = self.config
@@ -204,11 +209,10 @@ class Student(nn.Module):
 
     def forward(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> Encoded:
         """Encode (N, L) tokens into hidden states (N, L or D, H); ``reads`` is as for :func:`recording`."""
-        assert self.model is not None, "Student.build() comes before forward"
         if reads:  # what is read of each layer is kept, so chunks would save nothing
             if self.pooling == "first_last":
                 reads |= {"hidden"}
-            hidden, memory, stacks = recorded(self.family, self.model, tokens, reads)
+            hidden, memory, stacks = recorded(self.family, self._built(), tokens, reads)
             if self.pooling == "first_last":
                 memory = (stacks[0].hidden[1] + memory) / 2
             return Encoded(hidden, memory, tokens, stacks)
@@ -279,7 +283,7 @@ class Student(nn.Module):
         return max(len(getattr(owner, attribute)) for owner, attribute in self.family.stacks(self._built()))
 
     def _built(self) -> nn.Module:
-        assert self.model is not None
+        assert self.model is not None, "Student.build() comes before forward"
         return self.model
 
     def _freeze(self) -> None:

@@ -156,14 +156,13 @@ class AlignedTeacher(LiveTeacher):
         decodes = student.family.name == "decoder"
         for row in rows if decodes else ():
             row.labels = np.append(row.ids[1:], IGNORE)
-        types = (getattr(student.config, "type_vocab_size", 0) or 0) > 1
 
         def spans() -> Spans:
             if not decodes or tokens.labels is None or tokens.decoder_ids is not None:
                 raise UserError("model.teacher: an AlignedTeacher compares the next tokens of two decoders alone")
             return self._spans(tokens, [(row, start) for row, start, _ in documents], readings, rows)
 
-        return pad_rows(rows, student.vocabulary.pad, types).to(tokens.ids.device), spans
+        return pad_rows(rows, student.vocabulary.pad, student.has_types).to(tokens.ids.device), spans
 
     def _spans(
         self, tokens: Tokens, places: list[tuple[int, int]], readings: "list[Reading]", rows: list[Row]
