@@ -1,0 +1,215 @@
+"""The grid file: axes over a base config, seeds, a budget, metrics, and the arm that the others are compared with."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from research.config_errors import Refused, build, parse_error
+from research.config_settings import settings_of
+from research.errors import UserError
+
+LEAVE, ADD = "leave_one_out", "add_one_in"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A value of each axis, and the options of ``fit`` that they stand for."""
+
+    coordinates: dict[str, str]
+    options: list[str]
+
+    def __str__(self) -> str:
+        return ", ".join(self.coordinates.values()) or "base"
+
+
+@dataclass
+class Budget:
+    """How long each run trains: so many optimiser steps, or seconds of training."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.seconds is None):
+            raise UserError("budget: give either steps or seconds")
+        if (value := self.steps or self.seconds or 0) <= 0:
+            raise UserError(f"budget: {value}; it must be above 0")
+
+    def options(self) -> list[str]:
+        if self.steps is not None:
+            return ["--trainer.max_steps", str(self.steps), "--trainer.max_epochs", "-1"]
+        return ["--trainer.max_time", json.dumps({"seconds": self.seconds})]
+
+
+@dataclass
+class Grid:
+    """Every combination of the axes' values is an arm, and every arm runs once with each seed.
+
+    Args:
+        base: the config of ``fit`` that all arms share, or several that compose. Paths are relative to the grid file.
+        axes: for each axis its values by name. A value is a mapping of what it changes: dotted keys of ``fit``, and
+            ``config`` for files. Two short forms: one dotted key with a list of its values, and ``leave_one_out``
+            or ``add_one_in`` with a list of objectives, whose values are ``all``, ``-NAME`` and ``none``, ``+NAME``.
+            Later axes overrule earlier ones.
+        metrics: which figures of a run are compared, and whether ``max`` or ``min`` is better.
+        exclude: arms that have all values of an entry are left out.
+        seeds: of the runs.
+        seed_keys: further keys that take the seed, such as ``data.streams.NAME.init_args.shots_seed``.
+        budget: of each run; the default is what its config says.
+        baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
+    """
+
+    base: str | list[str]
+    axes: dict[str, dict]  # bare: jsonargparse would make what a class_path in a dict[str, Any] describes
+    metrics: dict[str, Literal["max", "min"]]
+    exclude: list[dict] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
+    seed_keys: list[str] = field(default_factory=list)
+    budget: Budget | None = None
+    baseline: dict = field(default_factory=dict)
+    path: Path = field(init=False, default=Path("grid.yaml"))
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len({*self.seeds}) < len(self.seeds):
+            raise UserError(f"seeds: {self.seeds}; give at least one, and none twice")
+        for name in self.metrics:
+            if not name.startswith(("test/", "validation/")):
+                raise UserError(f"metrics.{name}: a metric is called test/... or validation/...")
+        if not self.metrics:
+            raise UserError("metrics: give at least one, such as test/ce/accuracy: max")
+        for axis, given in self.axes.items():
+            check_axis(axis, given)
+        self.baseline = self._chosen("baseline", self.baseline)
+        self.exclude = [self._chosen(f"exclude[{i}]", entry) for i, entry in enumerate(self.exclude)]
+        if not self.arms():
+            raise UserError("exclude: no arm is left")
+
+    @classmethod
+    def read(cls, path: str | Path, *options: str) -> Self:
+        """The grid of a file, with options of the command line such as ``--seeds [0]``.
+
+        Raises:
+            UserError: naming the file, the line and the key.
+        """
+        from jsonargparse import ArgumentError, ArgumentParser
+
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--config", action="config")
+        parser.add_class_arguments(cls)
+        arguments = ["--config", str(path), *options]
+        try:
+            config = parser.parse_args(arguments)
+            made = parser.instantiate(config, instantiators=[(build, object, True)]).as_dict()
+            made.pop("config")
+            grid = cls(**made)
+        except (ArgumentError, UnicodeDecodeError) as error:
+            raise parse_error(
+                str(error), ["ablate", *arguments], [action.dest for action in parser._actions]
+            ) from error
+        except (Refused, UserError) as error:
+            raise UserError(located(str(error), arguments)) from error
+        grid.path = Path(path)
+        return grid
+
+    @property
+    def name(self) -> str:
+        """Of the grid's folder; a file that is not called ``grid.yaml`` adds its own."""
+        folder = self.path.absolute().parent.name
+        return folder if self.path.stem == "grid" else f"{folder}-{self.path.stem}"
+
+    @property
+    def results(self) -> Path:
+        """The file of its results: beside ``grid.yaml``, or in a folder that has another file's name."""
+        folder = self.path.parent
+        return (folder if self.path.stem == "grid" else folder / self.path.stem) / "results.jsonl"
+
+    def arms(self) -> list[Arm]:
+        """All arms that are not excluded, the last axis moving fastest."""
+        shared = self._files(self.base)
+        budget = self.budget.options() if self.budget else []
+        out = []
+        for values in itertools.product(*(self.values(axis).items() for axis in self.axes)):
+            coordinates = dict(zip(self.axes, (name for name, _ in values), strict=True))
+            if not any(entry.items() <= coordinates.items() for entry in self.exclude):
+                changes = itertools.chain.from_iterable(options for _, options in values)
+                out.append(Arm(coordinates, [*shared, *changes, *budget]))
+        return out
+
+    def seeded(self, seed: int) -> list[str]:
+        """The options that give a run its seed."""
+        return [part for key in ("seed_everything", *self.seed_keys) for part in (f"--{key}", str(seed))]
+
+    def values(self, axis: str) -> dict[str, list[str]]:
+        """The names of an axis' values, and the options that each stands for."""
+        given = self.axes[axis]
+        if is_ablation(given):
+            leave, add = given.get(LEAVE, []), given.get(ADD, [])
+            left_out = {"all": []} | {f"-{name}": [name] for name in leave} if leave else {}
+            added = {"none": add} | {f"+{name}": [n for n in add if n != name] for name in add} if add else {}
+            return {name: ["--without", json.dumps(out)] if out else [] for name, out in (left_out | added).items()}
+        if (key := only_key(given)) is not None:
+            return {named(value): [f"--{key}", named(value)] for value in given[key]}
+        return {named(name): list(self._options(change)) for name, change in given.items()}
+
+    def _options(self, change: Mapping[str, Any]) -> Iterator[str]:
+        for key, value in change.items():
+            if key == "config":
+                yield from self._files(value)
+            else:
+                yield from (f"--{key}", named(value))
+
+    def _files(self, names: str | list[str]) -> list[str]:
+        paths = [self.path.parent / name for name in ([names] if isinstance(names, str) else names)]
+        return [part for path in paths for part in ("--config", str(path))]
+
+    def _chosen(self, key: str, pairs: Mapping[str, Any]) -> dict[str, str]:
+        """Values of axes by their names, which must exist."""
+        for axis, value in pairs.items():
+            if axis not in self.axes:
+                raise UserError(f"{key}.{axis}: no such axis; there are {', '.join(self.axes)}")
+            if named(value) not in (known := self.values(axis)):
+                raise UserError(f"{key}.{axis}: no value is called {named(value)}; there are {', '.join(known)}")
+        return {axis: named(value) for axis, value in pairs.items()}
+
+
+def named(value: Any) -> str:
+    """A value as the command line takes it; a number or mapping is written as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def is_ablation(given: Mapping[Any, Any]) -> bool:
+    return given.keys() <= {LEAVE, ADD}
+
+
+def only_key(given: Mapping[Any, Any]) -> str | None:
+    """The dotted key of an axis in its short form."""
+    return next(iter(given)) if len(given) == 1 and isinstance(next(iter(given.values())), list) else None
+
+
+def check_axis(axis: str, given: Mapping[Any, Any]) -> None:
+    """Refuse an axis that has no values, or values that change nothing that could be named."""
+    if not given:
+        raise UserError(f"axes.{axis}: give it at least one value")
+    if is_ablation(given) or only_key(given):
+        for key, values in given.items():
+            if not isinstance(values, list) or not values or len({named(v) for v in values}) < len(values):
+                raise UserError(f"axes.{axis}.{key}: must be a list of values, at least one and none twice")
+            if is_ablation(given) and not all(isinstance(name, str) for name in values):
+                raise UserError(f"axes.{axis}.{key}: must be names of objectives")
+        return
+    for name, change in given.items():
+        if not isinstance(change, dict):
+            told = "must be a mapping of keys to values, such as {model.optimisation.lr: 1.0e-4}"
+            raise UserError(f"axes.{axis}.{named(name)}: {told}, not {named(change)}")
+
+
+def located(message: str, arguments: list[str]) -> str:
+    """The message, preceded by the file and line of the longest key that it begins with."""
+    key = message.split(":")[0] if not message.startswith("metrics.") else message.rsplit(":", 1)[0]
+    known = {setting.key: setting.where for setting in settings_of(arguments)}
+    while key and key not in known:
+        key = key.rpartition(".")[0]
+    return f"{known.get(key, '')}{message}"

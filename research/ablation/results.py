@@ -1,0 +1,49 @@
+"""``results.jsonl``: what a grid asked, and a line for each of its runs, done or not."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from research.errors import UserError
+
+
+@dataclass
+class Results:
+    """The first line of the file, and the others.
+
+    ``header`` has the grid's file, the command, the commit, ``metrics`` with their direction, the names of the
+    values of each of the ``axes``, the ``baseline`` and the ``seeds``. Each of ``runs`` has its ``arm`` (a value an
+    axis), ``seed``, ``status`` (``done``, ``failed`` or ``missing``), ``key``, folder (``run``) and ``options``; one
+    that is done has ``metrics``, ``cost``, ``curve`` and ``examples`` besides, and one that failed its ``error``.
+    """
+
+    header: dict[str, Any]
+    runs: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises:
+        UserError: if there is no such file, or a line of it is torn.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file; `ablate` writes it") from None
+        parsed = []
+        for number, line in enumerate(lines, 1):
+            try:
+                parsed.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"{path}:{number}: no JSON: {error}") from None
+        if not parsed or "axes" not in parsed[0]:
+            raise UserError(f"{path}:1: not the results of a grid; `ablate` writes them")
+        return cls(parsed[0], parsed[1:])
+
+    def write(self, path: Path) -> None:
+        """The whole file, or none of it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = path.with_name(f".{path.name}.new")
+        work.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [self.header, *self.runs]))
+        os.replace(work, path)

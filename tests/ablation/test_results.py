@@ -1,0 +1,31 @@
+"""The results file is written whole, and a torn one is refused by its line."""
+
+import pytest
+
+from research.ablation.results import Results
+from research.errors import UserError
+
+HEADER = {"grid": "g.yaml", "axes": {"task": ["trec"]}, "metrics": {"test/ce/accuracy": "max"}, "seeds": [0, 1]}
+RUNS = [
+    {"arm": {"task": "trec"}, "seed": 0, "status": "done"},
+    {"arm": {"task": "trec"}, "seed": 1, "status": "missing"},
+]
+
+
+def test_what_is_written_is_read(tmp_path):
+    Results(HEADER, RUNS).write(tmp_path / "deep" / "results.jsonl")
+    assert Results.read(tmp_path / "deep" / "results.jsonl") == Results(HEADER, RUNS)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["results.jsonl"]
+
+
+def test_files_that_are_no_results_are_refused(tmp_path):
+    path = tmp_path / "results.jsonl"
+    with pytest.raises(UserError, match="no such file; `ablate` writes it"):
+        Results.read(path)
+    Results(HEADER, RUNS).write(path)
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(UserError, match=r"results.jsonl:3: no JSON"):
+        Results.read(path)
+    path.write_text("{}\n")
+    with pytest.raises(UserError, match=r"results.jsonl:1: not the results of a grid"):
+        Results.read(path)
