@@ -10,6 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from research.callbacks.csv_log import CSVLog
 from research.terminal import run_command
 
 METRIC = "validation/mlm/loss"
@@ -17,14 +18,14 @@ METRIC = "validation/mlm/loss"
 
 @pytest.fixture
 def fit(tmp_path: Path, slices: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Twelve steps of the tiny run with a validation after every fourth."""
+    """Eight steps of the tiny run with a validation after every fourth."""
     text = (Path(__file__).parents[1] / "integration" / "tiny.yaml").read_text().replace("SLICES", str(slices))
     (tmp_path / "tiny.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
 
     def fit(callback: dict, *more: str) -> int:
         monkeypatch.delenv("HYBRID_RUN_FOLDER", raising=False)
-        return run_command(["fit", "--config", "tiny.yaml", "--trainer.max_steps", "12", "--trainer.val_check_interval",
+        return run_command(["fit", "--config", "tiny.yaml", "--trainer.max_steps", "8", "--trainer.val_check_interval",
                             "4", "--trainer.callbacks+", json.dumps(callback), *more])  # fmt: skip
 
     return fit
@@ -35,7 +36,7 @@ def study_of(journal: Path, earlier: float) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(study_name="s", storage=storage, direction="minimize")
     for _ in range(5):
-        figures = {4: earlier, 8: earlier, 12: earlier}
+        figures = {4: earlier, 8: earlier}
         study.add_trial(optuna.create_trial(value=earlier, intermediate_values=figures))
     study.ask()
     return study
@@ -59,9 +60,9 @@ def test_run_worse_than_the_median_ends_at_its_first_validation_and_can_go_on(tm
     given_up = Path("runs/tiny/metrics.csv").read_text()
     never = {"class_path": "optuna.pruners.NopPruner"}
     assert fit(callback_of(journal, pruner=never), "--ckpt_path", "last") == 0
-    assert json.loads(Path("runs/tiny/fit.json").read_text())["steps"] == 12
+    assert json.loads(Path("runs/tiny/fit.json").read_text())["steps"] == 8
     assert Path("runs/tiny/metrics.csv").read_text().startswith(given_up)
-    assert list(study.trials[5].intermediate_values) == [4, 8, 12]
+    assert list(study.trials[5].intermediate_values) == [4, 8]
 
 
 def test_run_better_than_the_median_is_the_run_without_a_study(tmp_path: Path, fit: Callable) -> None:
@@ -70,8 +71,6 @@ def test_run_better_than_the_median_is_the_run_without_a_study(tmp_path: Path, f
     assert fit(callback_of(journal)) == 0
     assert fit({"class_path": "research.callbacks.WeightAverage", "init_args": {"decay": 0.0}}, "--run.name", "b") == 0
     clocks = ("tokens_per_second", "peak_memory_gb")
-    from research.callbacks.csv_log import CSVLog
-
     watched, alone = (CSVLog(Path("runs") / name).rows() for name in ("tiny", "b"))
     for row in (*watched, *alone):
         for clock in clocks:
