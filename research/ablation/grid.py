@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from research.ablation.search import Search
 from research.config_errors import Refused, build, parse_error
 from research.config_settings import settings_of
 from research.errors import UserError
@@ -60,6 +61,7 @@ class Grid:
         seed_keys: further keys that take the seed, such as ``data.streams.NAME.init_args.shots_seed``.
         budget: of each run; the default is what its config says.
         baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
+        search: what ``ablate --search`` looks for.
         runs: the folder of all grids' runs.
         keep_checkpoints: otherwise the weights of a run are deleted when it is tested.
     """
@@ -72,6 +74,7 @@ class Grid:
     seed_keys: list[str] = field(default_factory=list)
     budget: Budget | None = None
     baseline: dict = field(default_factory=dict)
+    search: Search | None = None
     runs: str = "runs/ablations"
     keep_checkpoints: bool = False
     path: Path = field(init=False, default=Path("grid.yaml"))
@@ -90,6 +93,12 @@ class Grid:
         self.exclude = [self._chosen(f"exclude[{i}]", entry) for i, entry in enumerate(self.exclude)]
         if not self.arms():
             raise UserError("exclude: no arm is left")
+        if self.search:
+            ranged = (axis for axis, given in self.axes.items() if only_key(given) in self.search.space)
+            first = {axis: next(iter(self.values(axis))) for axis in ranged}  # a range takes the axis' place
+            self.search.fixed = first | self._chosen("search.fixed", self.search.fixed)
+            if not self.search.arms(self.arms()):
+                raise UserError("search.fixed: no arm is left")
 
     @classmethod
     def read(cls, path: str | Path, *options: str) -> Self:

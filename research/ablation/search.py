@@ -21,7 +21,7 @@ class Search:
     Args:
         metric: one validation figure, and whether ``max`` or ``min`` is better.
         space: for each dotted key of ``fit`` its range, ``{low: 1.0e-5, high: 1.0e-3, log: true}``, optionally with a
-            ``step``; whole numbers where both ends are.
+            ``step``; whole numbers where both ends are. The range takes the place of an axis over that key alone.
         fixed: axes that are not searched, with the value that they keep.
         trials: how many settings are tried.
         seeds: a trial is the mean of its runs with these.
@@ -58,21 +58,26 @@ class Search:
         """Those of a grid's arms that have the fixed values."""
         return [arm for arm in arms if self.fixed.items() <= arm.coordinates.items()]
 
-    def distributions(self, arms: "Iterable[Arm]") -> "dict[str, BaseDistribution]":
-        """What Optuna draws from: the axes that take more than one value in the arms, and the ranges."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
+    def axes(self, arms: "Iterable[Arm]") -> dict[str, list[str]]:
+        """The axes that take more than one value in the arms with the fixed values, and these."""
         values: dict[str, dict[str, None]] = {}
-        for arm in arms:
+        for arm in self.arms(arms):
             for axis, value in arm.coordinates.items():
                 values.setdefault(axis, {})[value] = None
-        drawn: dict[str, BaseDistribution] = {
-            axis: CategoricalDistribution([*names]) for axis, names in values.items() if len(names) > 1
-        }
-        for key, ends in self.space.items():
-            whole = isinstance(ends["low"], int) and isinstance(ends["high"], int)
-            drawn[key] = IntDistribution(**ends) if whole else FloatDistribution(**ends)
-        return drawn
+        return {axis: [*names] for axis, names in values.items() if len(names) > 1}
+
+    def distributions(self, arms: "Iterable[Arm]") -> "dict[str, BaseDistribution]":
+        """What Optuna draws from: the axes, and the ranges."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        drawn: dict[str, BaseDistribution] = {a: CategoricalDistribution(v) for a, v in self.axes(arms).items()}
+        kinds = {True: IntDistribution, False: FloatDistribution}
+        return drawn | {key: kinds[self.whole(ends)](**ends) for key, ends in self.space.items()}
+
+    @staticmethod
+    def whole(ends: Mapping[str, Any]) -> bool:
+        """Whether a range is one of whole numbers."""
+        return all(isinstance(end, int) for end in (ends["low"], ends["high"], ends.get("step", 1)))
 
     def options(self, drawn: Mapping[str, Any]) -> list[str]:
         """The options of ``fit`` for what was drawn from the ranges."""
@@ -86,6 +91,8 @@ def check_range(key: str, ends: Mapping[str, Any]) -> None:
     low, high = ends["low"], ends["high"]
     if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high)) or low >= high:
         raise UserError(f"{key}: from {low} to {high}; low must be a number below high")
+    if not isinstance(ends.get("log", False), bool):
+        raise UserError(f"{key}.log is {ends['log']}; it must be true or false")
     if ends.get("log") and (low <= 0 or "step" in ends):
         raise UserError(f"{key}: a logarithmic range starts above 0 and has no step")
     if "step" in ends and not ends["step"] > 0:

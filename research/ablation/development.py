@@ -1,0 +1,43 @@
+"""An arm as a search sees it: without its test splits."""
+
+from typing import Any
+
+from jsonargparse import Namespace
+
+from research.ablation.grid import Arm
+from research.ablation.resolve import Resolved
+from research.errors import UserError
+
+
+class Development(Resolved):
+    """Resolved without the sources that are test splits alone; a test share of another source stays set apart.
+
+    Raises:
+        UserError: what ``fit`` would refuse, or a validation split that is the test split, with the arm's name.
+    """
+
+    def __init__(self, arm: Arm) -> None:
+        self.hidden: list[str] = []
+        super().__init__(arm)
+
+    def before_instantiate_classes(self) -> None:
+        super().before_instantiate_classes()
+        for name, stream in self.config["fit"].data.streams.items():
+            if is_source(test := stream.init_args.get("test")):
+                if stream.init_args.validation == test:
+                    told = "the same source as test, which a search does not see"
+                    raise UserError(f"data.streams.{name}.init_args.validation: {told}")
+                stream.init_args.test = 0.0
+                self.hidden.append(name)
+
+    def options(self) -> list[str]:
+        """What has ``fit`` hide the same."""
+        return [part for name in self.hidden for part in (f"--data.streams.{name}.init_args.test", "0.0")]
+
+    def settings(self) -> dict[str, Any]:
+        """The config without what tracks and names a run, test splits included."""
+        return {name: self.dump[name] for name in ("model", "data", "trainer")}
+
+
+def is_source(value: Any) -> bool:
+    return isinstance(value, Namespace)

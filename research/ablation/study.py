@@ -1,0 +1,178 @@
+"""An Optuna study over a grid: its trials as runs, which go on after a kill, and what became of them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from research.ablation.development import Development
+from research.ablation.grid import Arm, Grid
+from research.ablation.job import Job
+from research.callbacks.pruning import PRUNED
+from research.data.cache import key
+from research.errors import UserError
+
+EXCLUDED, ERROR = "excluded", "error"  # attributes of a trial
+
+
+@dataclass
+class Attempt:
+    """One run of a trial."""
+
+    trial: int
+    arm: Arm
+    seed: int
+    job: Job
+
+    def __str__(self) -> str:
+        return f"trial {self.trial}: {self.arm}, seed {self.seed}"
+
+
+class Study:
+    """Asks Optuna for settings, and tells it what their runs gave.
+
+    Its storage is a journal beside the runs. Whatever decides a figure is in the study's name, so that a changed grid
+    is another study; more ``trials`` go on with the same one. With one worker the draws depend on the trials before
+    and their number alone, so that a search that was killed repeats none and draws what it would have drawn.
+
+    Raises:
+        UserError: for an arm that ``fit`` would refuse, or a figure that no arm can give.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        assert grid.search is not None
+        self.grid, self.search = grid, grid.search
+        arms = self.search.arms(grid.arms())
+        self.arms = {tuple(arm.coordinates.items()): arm for arm in arms}
+        self.distributions = self.search.distributions(arms)
+        if not self.distributions:
+            raise UserError("search: nothing to look for; give search.space, or an axis with more than one value")
+        self.name = self._checked(arms)
+        self.folder = Path(grid.runs) / grid.name / "search" / self.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.attempts: dict[int, list[Attempt]] = {}
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(self.journal))),
+            study_name=self.name,
+            direction=self.search.direction,
+            load_if_exists=True,
+        )
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.log"
+
+    def trials(self) -> list[FrozenTrial]:
+        """Those that were run, or are."""
+        return [trial for trial in self.study.trials if EXCLUDED not in trial.user_attrs]
+
+    def runs(self) -> Iterator[Attempt]:
+        """What is to be run, one after the other as someone is free to: first the trials that were interrupted."""
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING:
+                yield from self._runs(trial)
+        while len(self.trials()) < self.search.trials:
+            number = len(self.study.trials)
+            self.study.sampler = optuna.samplers.TPESampler(seed=number)
+            self.study.ask(self.distributions)
+            yield from self._runs(self.study.trials[number])
+
+    def ended(self, attempt: Attempt, status: int) -> None:
+        """Tell the study of a run that ended; a trial that was stopped by a signal stays open."""
+        trial = self.study.trials[attempt.trial]
+        if trial.state != TrialState.RUNNING or status < 0 or status > 128:
+            return
+        if PRUNED in trial.user_attrs:
+            self.study.tell(trial.number, state=TrialState.PRUNED)
+        elif status or not attempt.job.done:
+            self._fail(trial, attempt.job.log())
+        elif all(other.job.done for other in self.attempts[trial.number]):
+            figures = [self._figures(other.job).get(self.search.figure) for other in self.attempts[trial.number]]
+            if None in figures:
+                self._fail(trial, f"no figure {self.search.figure}; there is {', '.join(self._figures(attempt.job))}")
+            else:
+                self.study.tell(trial.number, mean(figures))
+
+    def arm_of(self, trial: FrozenTrial) -> Arm | None:
+        """What a trial's settings stand for, unless the grid excludes it or the trial was not drawn to its end."""
+        if trial.params.keys() != self.distributions.keys():
+            return None
+        for coordinates, arm in self.arms.items():
+            if all(trial.params.get(axis, value) == value for axis, value in coordinates):
+                return self._drawn(arm, trial.params)
+        return None
+
+    def folders(self, trial: FrozenTrial) -> list[str]:
+        """Of the trial's runs, as far as they began."""
+        return [str(path) for seed in self.search.seeds if (path := self.folder / f"{trial.number}-{seed}").exists()]
+
+    def _checked(self, arms: list[Arm]) -> str:
+        """A digest of all that decides the figures, once every arm is known to run, and both ends of the ranges."""
+        low, high = ({key: ends[end] for key, ends in self.search.space.items()} for end in ("low", "high"))
+        drawn = [*(self._drawn(arm, low) for arm in arms), self._drawn(arms[0], high)]
+        resolved = [Development(arm) for arm in drawn]
+        if not any(one.can_give(self.search.figure) for one in resolved):
+            objective = self.search.figure.split("/")[1]
+            raise UserError(f"search.metric.{self.search.figure}: no arm has an objective '{objective}', or callbacks")
+        asked = (self.search.metric, self.search.space, self.search.fixed, self.search.seeds, self.search.pruner)
+        return key([one.key() for one in resolved], self.grid.seed_keys, *asked)[:12]
+
+    def _runs(self, trial: FrozenTrial) -> Iterator[Attempt]:
+        """The runs of a trial that are not done; none if it is known what they would give."""
+        if (arm := self.arm_of(trial)) is None:
+            self._trial(trial).set_user_attr(EXCLUDED, True)
+            self.study.tell(trial.number, state=TrialState.PRUNED)
+            return
+        if twin := self._twin(trial):
+            self.study.tell(trial.number, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
+            return
+        options = [*arm.options, *Development(arm).options()]
+        self.attempts[trial.number] = attempts = [
+            Attempt(trial.number, arm, seed, self._job(trial.number, seed, options)) for seed in self.search.seeds
+        ]
+        for attempt in attempts:
+            if self.study.trials[trial.number].state != TrialState.RUNNING:  # a run before was given up, or failed
+                return
+            if attempt.job.done or PRUNED in trial.user_attrs:
+                self.ended(attempt, 0)
+            else:
+                yield attempt
+
+    def _job(self, number: int, seed: int, options: list[str]) -> Job:
+        name = f"{number}-{seed}"
+        options = [*options, *self.grid.seeded(seed)]
+        if seed == self.search.seeds[0]:
+            watch = {"metric": self.search.figure, "journal": str(self.journal), "study": self.name, "trial": number}
+            callback = {
+                "class_path": "research.callbacks.pruning.Pruning",
+                "init_args": watch | {"pruner": self.search.pruner},
+            }
+            options += ["--trainer.callbacks+", json.dumps(callback)]
+        return Job(name, self.folder / name, options, ("validate",), self.grid.keep_checkpoints)
+
+    def _drawn(self, arm: Arm, drawn: dict[str, Any]) -> Arm:
+        return Arm(arm.coordinates, [*arm.options, *self.search.options(drawn)])
+
+    def _figures(self, job: Job) -> dict[str, float]:
+        figures: dict[str, float] = json.loads((job.folder / "validation.json").read_text())
+        return figures
+
+    def _fail(self, trial: FrozenTrial, error: str) -> None:
+        self._trial(trial).set_user_attr(ERROR, error)
+        self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def _twin(self, trial: FrozenTrial) -> FrozenTrial | None:
+        """An earlier trial of the same settings whose end is known."""
+        known = (t for t in self.trials()[: trial.number] if t.state.is_finished() and t.number < trial.number)
+        return next((t for t in known if t.params == trial.params and t.state != TrialState.FAIL), None)
+
+    def _trial(self, trial: FrozenTrial) -> optuna.Trial:
+        return optuna.Trial(self.study, trial._trial_id)
