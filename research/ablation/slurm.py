@@ -1,4 +1,4 @@
-"""Runs of a grid as one job array on SLURM, by submitit: polled, found again, and requeued where they must make room."""
+"""Runs of a grid as one job array on SLURM by submitit: polled, found again, and requeued when they must make room."""
 
 import json
 import os

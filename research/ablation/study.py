@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from research.ablation.development import Development
 from research.ablation.grid import Arm, Grid
 from research.ablation.job import Job
+from research.ablation.plan import Planned
 from research.callbacks.pruning import PRUNED
 from research.data.cache import key
 from research.errors import UserError
@@ -23,16 +24,10 @@ EXCLUDED, ERROR = "excluded", "error"  # attributes of a trial
 
 
 @dataclass
-class Attempt:
-    """One run of a trial."""
+class Attempt(Planned):
+    """A run of a trial."""
 
     trial: int
-    arm: Arm
-    seed: int
-    job: Job
-
-    def __str__(self) -> str:
-        return f"trial {self.trial}: {self.arm}, seed {self.seed}"
 
 
 class Study:
@@ -101,6 +96,18 @@ class Study:
             else:
                 self.study.tell(trial.number, mean(figures))
 
+    def ended_trials(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state.is_finished()]
+
+    def described(self, trial: FrozenTrial) -> str:
+        """A line on a trial: its settings, and what they gave."""
+        settings = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
+        if trial.state == TrialState.COMPLETE:
+            return f"trial {trial.number}: {settings}: {self.search.figure} {shown(trial.value)}"
+        if PRUNED in trial.user_attrs:
+            return f"trial {trial.number}: {settings}: given up after step {trial.user_attrs[PRUNED]}"
+        return f"trial {trial.number}: {settings}: {'FAILED' if trial.state == TrialState.FAIL else 'not done'}"
+
     def arm_of(self, trial: FrozenTrial) -> Arm | None:
         """What a trial's settings stand for, unless the grid excludes it or the trial was not drawn to its end."""
         if trial.params.keys() != self.distributions.keys():
@@ -134,9 +141,13 @@ class Study:
         if twin := self._twin(trial):
             self.study.tell(trial.number, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
             return
-        options = [*arm.options, *Development(arm).options()]
+        try:
+            options = [*arm.options, *Development(arm).options()]
+        except UserError as error:  # settings that do not go together
+            self._fail(trial, str(error))
+            return
         self.attempts[trial.number] = attempts = [
-            Attempt(trial.number, arm, seed, self._job(trial.number, seed, options)) for seed in self.search.seeds
+            self._attempt(trial.number, arm, seed, [*options, *self.grid.seeded(seed)]) for seed in self.search.seeds
         ]
         for attempt in attempts:
             if self.study.trials[trial.number].state != TrialState.RUNNING:  # a run before was given up, or failed
@@ -146,17 +157,20 @@ class Study:
             else:
                 yield attempt
 
-    def _job(self, number: int, seed: int, options: list[str]) -> Job:
-        name = f"{number}-{seed}"
-        options = [*options, *self.grid.seeded(seed)]
-        if seed == self.search.seeds[0]:
-            watch = {"metric": self.search.figure, "journal": str(self.journal), "study": self.name, "trial": number}
-            callback = {
-                "class_path": "research.callbacks.pruning.Pruning",
-                "init_args": watch | {"pruner": self.search.pruner},
-            }
-            options += ["--trainer.callbacks+", json.dumps(callback)]
-        return Job(name, self.folder / name, options, ("validate",), self.grid.keep_checkpoints)
+    def _attempt(self, number: int, arm: Arm, seed: int, options: list[str]) -> Attempt:
+        name, watched = f"{number}-{seed}", seed == self.search.seeds[0]
+        stages, keep = ("validate",), self.grid.keep_checkpoints
+        job = Job(name, self.folder / name, [*options, *(self._watch(number) if watched else [])], stages, keep)
+        return Attempt(arm, seed, options, job, number)
+
+    def _watch(self, number: int) -> list[str]:
+        """The options that report a run to the study, and let its pruner give it up."""
+        given = {"metric": self.search.figure, "journal": str(self.journal), "study": self.name, "trial": number}
+        callback = {
+            "class_path": "research.callbacks.pruning.Pruning",
+            "init_args": given | {"pruner": self.search.pruner},
+        }
+        return ["--trainer.callbacks+", json.dumps(callback)]
 
     def _drawn(self, arm: Arm, drawn: dict[str, Any]) -> Arm:
         return Arm(arm.coordinates, [*arm.options, *self.search.options(drawn)])
@@ -176,3 +190,7 @@ class Study:
 
     def _trial(self, trial: FrozenTrial) -> optuna.Trial:
         return optuna.Trial(self.study, trial._trial_id)
+
+
+def shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -49,17 +49,6 @@ def sweep(grid: Grid, searching: bool) -> dict[str, Any]:
 
 def distribution(ends: dict[str, Any]) -> dict[str, Any]:
     """A range in W&B's words."""
-    named = {"min": ends["low"], "max": ends["high"]}
-    if Search.whole(ends) and not ends.get("log"):
-        step = ends.get("step", 1)
-        return (
-            {"distribution": "int_uniform"} | named if step == 1 else {"distribution": "q_uniform", "q": step} | named
-        )
-    if ends.get("log"):
-        rounded = {"distribution": "q_log_uniform_values", "q": 1} if Search.whole(ends) else {}
-        return {"distribution": "log_uniform_values"} | rounded | named
-    return (
-        {"distribution": "q_uniform", "q": ends["step"]} | named
-        if "step" in ends
-        else {"distribution": "uniform"} | named
-    )
+    kind = "log_uniform_values" if ends.get("log") else "uniform"
+    step = {"q": ends.get("step", 1)} if "step" in ends or Search.whole(ends) else {}
+    return {"distribution": f"q_{kind}" if step else kind, "min": ends["low"], "max": ends["high"], **step}

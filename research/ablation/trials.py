@@ -1,4 +1,4 @@
-"""What a search has found: ``search.jsonl`` and ``search.md`` with all trials, and ``best.yaml`` with the best settings."""
+"""What a search has found: all trials in ``search.jsonl`` and ``search.md``, the best settings in ``best.yaml``."""
 
 import os
 import shlex
@@ -9,9 +9,8 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from research.ablation.development import Development
-from research.ablation.plan import commit
-from research.ablation.results import Results
-from research.ablation.study import ERROR, Study
+from research.ablation.results import Results, commit
+from research.ablation.study import ERROR, Study, shown
 from research.callbacks.pruning import PRUNED
 
 STATUS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -34,12 +33,9 @@ def write(study: Study, arguments: list[str]) -> None:
     trials = study.trials()
     Results(header, [line(study, trial) for trial in trials]).write(folder / "search.jsonl")
     replace(folder / "search.md", "\n".join(table(study, trials)) + "\n")
-    if best := best_of(study):
-        told = ", ".join(f"{name} {value}" for name, value in best.params.items())
-        where = f"trial {best.number} of {len(trials)}"
-        comments = [f"{search.figure} {best.value:.6g}, {where}: {told}", f"{header['command']} ({header['commit']})"]
-        settings = yaml.safe_dump(Development(study.arm_of(best)).settings(), sort_keys=False)
-        replace(folder / "best.yaml", "".join(f"# {comment}\n" for comment in comments) + settings)
+    if (best := best_of(study)) and (arm := study.arm_of(best)):
+        comments = f"# {study.described(best)}\n# {header['command']} (commit {header['commit']})\n"
+        replace(folder / "best.yaml", comments + yaml.safe_dump(Development(arm).settings(), sort_keys=False))
 
 
 def best_of(study: Study) -> FrozenTrial | None:
@@ -65,10 +61,9 @@ def table(study: Study, trials: list[FrozenTrial]) -> list[str]:
     for trial in order:
         status = STATUS.get(trial.state, "missing")
         after = f" after step {trial.user_attrs[PRUNED]}" if PRUNED in trial.user_attrs else ""
-        value = "" if trial.value is None else f"{trial.value:.4g}"
+        value = "" if trial.value is None else shown(trial.value)
         drawn = (trial.params.get(name, "") for name in settings)
-        shown = (f"{one:.4g}" if isinstance(one, float) else str(one) for one in drawn)
-        rows.append([str(trial.number), status + after, value, *shown])
+        rows.append([str(trial.number), status + after, value, *map(shown, drawn)])
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
