@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from research.ablation.without import leave_out
 from research.callbacks.checkpoint import AtomicCheckpointIO, ResumeCheckpoint, load_checkpoint
 from research.callbacks.metrics_log import MetricsLog
 from research.callbacks.mixture_log import MixtureLog
@@ -75,6 +76,9 @@ class TrainingCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_class_arguments(Run, "run")
+        parser.add_argument(
+            "--without", type=list[str], default=[], help="objectives to leave out, with what they alone ask for"
+        )
         parser.link_arguments("seed_everything", "model.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -96,6 +100,9 @@ class TrainingCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        self.left_out = leave_out(config, config.pop("without"))
+        if self.left_out:
+            log.info("left out: %s", ", ".join(self.left_out))
         check_precision(config.trainer)
         if config.run.name is None:
             config.run.name = self._name_of_config()

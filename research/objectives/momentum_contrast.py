@@ -47,6 +47,7 @@ class MomentumContrast(Objective):
         other_view: what the teacher embeds; the default is the text as it is.
     """
 
+    needs_teacher = True
     queue: Tensor
 
     def __init__(
@@ -71,9 +72,9 @@ class MomentumContrast(Objective):
     def check(
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
     ) -> None:
-        super().check(name, family, streams, teacher)
         if teacher is None:
             raise UserError(f"model.objectives.{name}: its keys need model.teacher, research.models.EMATeacher")
+        super().check(name, family, streams, teacher)
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         self.register_buffer("queue", torch.zeros(self.length, student.width))
