@@ -60,6 +60,8 @@ class Grid:
         seed_keys: further keys that take the seed, such as ``data.streams.NAME.init_args.shots_seed``.
         budget: of each run; the default is what its config says.
         baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
+        runs: the folder of all grids' runs.
+        keep_checkpoints: otherwise the weights of a run are deleted when it is tested.
     """
 
     base: str | list[str]
@@ -70,6 +72,8 @@ class Grid:
     seed_keys: list[str] = field(default_factory=list)
     budget: Budget | None = None
     baseline: dict = field(default_factory=dict)
+    runs: str = "runs/ablations"
+    keep_checkpoints: bool = False
     path: Path = field(init=False, default=Path("grid.yaml"))
 
     def __post_init__(self) -> None:
