@@ -12,6 +12,7 @@ from research.config_errors import Refused, build, parse_error
 from research.config_settings import settings_of
 from research.errors import UserError
 
+TAG = 64  # characters that W&B takes in a tag
 LEAVE, ADD = "leave_one_out", "add_one_in"
 
 
@@ -62,6 +63,8 @@ class Grid:
         budget: of each run; the default is what its config says.
         baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
         search: what ``ablate --search`` looks for.
+        cluster: what ``ablate --slurm`` asks for each run, by the names of sbatch: ``time`` in minutes, ``partition``,
+            ``mem``, ``cpus_per_task``, ``gpus_per_node``, ``array_parallelism`` ...
         runs: the folder of all grids' runs.
         keep_checkpoints: otherwise the weights of a run are deleted when it is tested.
     """
@@ -75,6 +78,7 @@ class Grid:
     budget: Budget | None = None
     baseline: dict = field(default_factory=dict)
     search: Search | None = None
+    cluster: dict = field(default_factory=dict)
     runs: str = "runs/ablations"
     keep_checkpoints: bool = False
     path: Path = field(init=False, default=Path("grid.yaml"))
@@ -154,6 +158,11 @@ class Grid:
     def seeded(self, seed: int) -> list[str]:
         """The options that give a run its seed."""
         return [part for key in ("seed_everything", *self.seed_keys) for part in (f"--{key}", str(seed))]
+
+    def tracked(self, arm: Arm) -> list[str]:
+        """The options by which the trackers know an arm's runs."""
+        tags = [f"{axis}={value}"[:TAG] for axis, value in arm.coordinates.items()]
+        return ["--run.group", self.name, "--run.tags+", json.dumps(tags)]
 
     def values(self, axis: str) -> dict[str, list[str]]:
         """The names of an axis' values, and the options that each stands for."""

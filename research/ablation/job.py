@@ -12,7 +12,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
-WRITES = {"fit": "fit.json", "test": "test.json", "predict": "predictions.jsonl"}
+WRITES = {"fit": "fit.json", "validate": "validation.json", "test": "test.json", "predict": "predictions.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ def run(job: Job) -> int:
     if not job.keep:
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
     return 0
+
+
+def stopped(status: int) -> bool:
+    """Whether a signal has ended the process with this status, or had it save itself."""
+    return status < 0 or status > 128
 
 
 def share(cores: list[int]) -> None:

@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -15,6 +15,7 @@ import torch
 from research.ablation.job import work
 from research.ablation.plan import Planned
 
+Run = TypeVar("Run", bound=Planned)
 SPARE = 0.9  # of the free memory that runs may take
 
 
@@ -33,7 +34,7 @@ class Workers:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
         self.free_cores = [cores[i::count] or [cores[i % len(cores)]] for i in range(count)]
         self.count, self.peak, self.memory = count, peak, free_memory()
-        self.running: dict[Any, tuple[BaseProcess, Planned, list[int], float]] = {}
+        self.running: dict[Any, tuple[BaseProcess, Any, list[int], float]] = {}
         os.environ.setdefault("OMP_NUM_THREADS", str(len(self.free_cores[0])))
         self.context = warm_context()
 
@@ -43,16 +44,18 @@ class Workers:
             return 1
         return max(1, min(self.count, int(SPARE * self.memory / self.peak)))
 
-    def run(self, waiting: list[Planned]) -> Iterator[tuple[Planned, int, float]]:
-        """Run them all; yields each that has ended, with its exit status and its seconds.
+    def run(self, waiting: Iterable[Run]) -> Iterator[tuple[Run, int, float]]:
+        """Run them all, each taken when there is room; yields those that end, with their exit status and seconds.
 
         An exception, such as a KeyboardInterrupt, has all that run save themselves and stop.
         """
-        queue = waiting[::-1]
+        queue = iter(waiting)
         try:
-            while queue or self.running:
-                while queue and len(self.running) < self.fitting():
-                    self._start(queue.pop())
+            while True:
+                while len(self.running) < self.fitting() and (planned := next(queue, None)):
+                    self._start(planned)
+                if not self.running:
+                    return
                 for sentinel in connection.wait([*self.running]):
                     process, planned, cores, since = self.running.pop(sentinel)
                     process.join()

@@ -29,17 +29,21 @@ class Planned:
 class Plan:
     """All runs of a grid, seed by seed, so that a grid that is stopped early has seen every arm.
 
+    Args:
+        arms: only these.
+
     Raises:
         UserError: for an arm that ``fit`` would refuse, or that cannot give what the grid compares.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, arms: list[Arm] | None = None) -> None:
         self.grid = grid
         self.left_out: dict[str, list[str]] = {}
         folder, testing = Path(grid.runs) / grid.name, any(name.startswith("test/") for name in grid.metrics)
         jobs: dict[tuple[str, int], Planned] = {}
         given = set[str]()
-        for arm in (arms := grid.arms()):
+        chosen = grid.arms() if arms is None else arms
+        for arm in chosen:
             resolved = Resolved(arm)
             if testing and not resolved.tested():
                 raise UserError(f"arm {arm}: data.streams: no stream has a test split; set test on one of them")
@@ -50,12 +54,12 @@ class Plan:
                 key = resolved.key(seed, grid.seed_keys, testing)
                 options = [*arm.options, *grid.seeded(seed)]
                 stages = ("test",) * testing + ("predict",) * bool(classified)
-                job = Job(key, folder / key, options, stages, grid.keep_checkpoints)
+                job = Job(key, folder / key, [*options, *grid.tracked(arm)], stages, grid.keep_checkpoints)
                 jobs[str(arm), seed] = Planned(arm, seed, options, job)
         for metric in grid.metrics:
-            if metric not in given:
+            if metric not in given and arms is None:
                 raise UserError(f"metrics.{metric}: no arm has an objective '{metric.split('/')[1]}', or callbacks")
-        self.runs = [jobs[str(arm), seed] for seed in grid.seeds for arm in arms]
+        self.runs = [jobs[str(arm), seed] for seed in grid.seeds for arm in chosen]
 
     def waiting(self) -> list[Planned]:
         """What is not done, each job once."""

@@ -81,7 +81,7 @@ class Search:
 
     def options(self, drawn: Mapping[str, Any]) -> list[str]:
         """The options of ``fit`` for what was drawn from the ranges."""
-        return [part for key in self.space for part in (f"--{key}", repr(drawn[key]))]
+        return [part for key in self.space for part in (f"--{key}", str(drawn[key]))]
 
 
 def check_range(key: str, ends: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from research.ablation.job import Job, work
+from research.ablation.job import Job, stopped, work
 from research.ablation.plan import Planned
 from research.errors import UserError
 
@@ -119,8 +119,3 @@ def ended(run: Job, job: "submitit.Job[int]") -> int:
         with (run.folder / "log.txt").open("a") as log:
             log.write(f"SLURM ended job {job.job_id} ({job.state}); see {job.paths.stderr}\n")
         return 1
-
-
-def stopped(status: int) -> bool:
-    """Whether it is that of a process which a signal has ended, or had save itself."""
-    return status < 0 or status > 128

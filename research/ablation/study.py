@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from research.ablation.development import Development
 from research.ablation.grid import Arm, Grid
-from research.ablation.job import Job
+from research.ablation.job import Job, stopped
 from research.ablation.plan import Planned
 from research.callbacks.pruning import PRUNED
 from research.data.cache import key
@@ -83,7 +83,7 @@ class Study:
     def ended(self, attempt: Attempt, status: int) -> None:
         """Tell the study of a run that ended; a trial that was stopped by a signal stays open."""
         trial = self.study.trials[attempt.trial]
-        if trial.state != TrialState.RUNNING or status < 0 or status > 128:
+        if trial.state != TrialState.RUNNING or stopped(status):
             return
         if PRUNED in trial.user_attrs:
             self.study.tell(trial.number, state=TrialState.PRUNED)
@@ -158,9 +158,10 @@ class Study:
                 yield attempt
 
     def _attempt(self, number: int, arm: Arm, seed: int, options: list[str]) -> Attempt:
-        name, watched = f"{number}-{seed}", seed == self.search.seeds[0]
-        stages, keep = ("validate",), self.grid.keep_checkpoints
-        job = Job(name, self.folder / name, [*options, *(self._watch(number) if watched else [])], stages, keep)
+        name, given = f"{number}-{seed}", [*options, *self.grid.tracked(arm)]
+        if seed == self.search.seeds[0]:
+            given += self._watch(number)
+        job = Job(name, self.folder / name, given, ("validate",), self.grid.keep_checkpoints)
         return Attempt(arm, seed, options, job, number)
 
     def _watch(self, number: int) -> list[str]:

@@ -45,8 +45,6 @@ def tune(grid: Grid, arguments: list[str], workers: int) -> int:
 
 
 def study_of(grid: Grid) -> Study:
-    if grid.search is None:
-        raise UserError(f"{grid.path}: has no search; give it one, such as search: {{metric: {{validation/...: max}}}}")
     try:
         from research.ablation.study import Study
     except ModuleNotFoundError as error:

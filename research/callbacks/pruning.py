@@ -17,7 +17,7 @@ PRUNED = "pruned"  # the attribute of a trial that says after which step it was 
 
 
 class Pruning(Callback):
-    """Needs the extra ``search``. A run that is given up is saved like any other, and can go on.
+    """Needs the extra ``ablation``. A run that is given up is saved like any other, and can go on.
 
     Args:
         metric: a validation figure, such as ``validation/ce/accuracy``.

@@ -66,8 +66,13 @@ def search(grid):
     """What is missing of the search."""
     study = Study(grid)
     for attempt in study.runs():
-        study.ended(attempt, run(attempt.job))
+        study.ended(attempt, run_here(attempt.job))
     return study
+
+
+def run_here(job):
+    job.folder.mkdir(exist_ok=True)
+    return run(job)
 
 
 def trials_of(study):
@@ -114,7 +119,7 @@ def test_stopped_search_goes_on_as_if_it_had_not_been_and_its_best_settings_give
     first = next(study.runs())
     watch = threading.Thread(target=stop_when_it_trains, args=(first.job.folder,))
     watch.start()
-    status = run(first.job)
+    status = run_here(first.job)
     watch.join()
     assert status == 128 + signal.SIGTERM and not first.job.done
     study.ended(first, status)
@@ -123,7 +128,7 @@ def test_stopped_search_goes_on_as_if_it_had_not_been_and_its_best_settings_give
     study = Study(grid)
     runs = study.runs()
     first = next(runs)
-    study.ended(first, run(first.job))
+    study.ended(first, run_here(first.job))
     next(runs)  # and nobody runs it
     assert [trial.state for trial in study.trials()] == [TrialState.COMPLETE, TrialState.RUNNING]
 
