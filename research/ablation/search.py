@@ -51,7 +51,7 @@ class Search:
         return next(iter(self.metric), "")
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["maximize", "minimize"]:
         return "maximize" if self.metric[self.figure] == "max" else "minimize"
 
     def arms(self, arms: "Iterable[Arm]") -> "list[Arm]":

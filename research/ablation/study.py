@@ -90,11 +90,11 @@ class Study:
         elif status or not attempt.job.done:
             self._fail(trial, attempt.job.log())
         elif all(other.job.done for other in self.attempts[trial.number]):
-            figures = [self._figures(other.job).get(self.search.figure) for other in self.attempts[trial.number]]
-            if None in figures:
-                self._fail(trial, f"no figure {self.search.figure}; there is {', '.join(self._figures(attempt.job))}")
+            measured, figure = self._figures(self.attempts[trial.number]), self.search.figure
+            if all(figure in figures for figures in measured):
+                self.study.tell(trial.number, mean(figures[figure] for figures in measured))
             else:
-                self.study.tell(trial.number, mean(figures))
+                self._fail(trial, f"no figure {figure}; there is {', '.join(measured[0])}")
 
     def ended_trials(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials() if trial.state.is_finished()]
@@ -176,9 +176,8 @@ class Study:
     def _drawn(self, arm: Arm, drawn: dict[str, Any]) -> Arm:
         return Arm(arm.coordinates, [*arm.options, *self.search.options(drawn)])
 
-    def _figures(self, job: Job) -> dict[str, float]:
-        figures: dict[str, float] = json.loads((job.folder / "validation.json").read_text())
-        return figures
+    def _figures(self, attempts: list[Attempt]) -> list[dict[str, float]]:
+        return [json.loads((attempt.job.folder / "validation.json").read_text()) for attempt in attempts]
 
     def _fail(self, trial: FrozenTrial, error: str) -> None:
         self._trial(trial).set_user_attr(ERROR, error)

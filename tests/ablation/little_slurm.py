@@ -20,9 +20,9 @@ def sbatch(script: str) -> None:
     tasks = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
     for task in tasks:
         (STATE / f"{task}.state").write_text("PENDING")
-    subprocess.Popen(
-        [sys.executable, __file__, "node", script, *tasks], start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, __file__, "node", script, *tasks]
+    quiet = {stream: subprocess.DEVNULL for stream in ("stdin", "stdout", "stderr")}
+    subprocess.Popen(command, start_new_session=True, **quiet)
     print(f"Submitted batch job {number}")
 
 

@@ -66,7 +66,8 @@ def test_preempted_run_is_requeued_and_all_give_what_they_give_here(cluster, pla
 
     def preempt():
         """Once it trains, as SLURM does: a signal to all processes of the task."""
-        while not (long.job.folder / "metrics.csv").exists():
+        deadline = time.monotonic() + 300
+        while not (long.job.folder / "metrics.csv").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         os.killpg(int((cluster / "100_0.group").read_text()), signal.SIGUSR2)
 
