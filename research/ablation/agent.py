@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,27 +25,30 @@ def run_arm(grid: Grid, pairs: list[str], searching: bool) -> int:
         UserError: for pairs that name no run.
     """
     asked = dict(pair.partition("=")[::2] for pair in pairs)
-    job = (searched if searching else planned)(grid, asked)
-    if job is None:
+    jobs = (searched if searching else planned)(grid, asked)
+    if jobs is None:
         print(f"{grid.path}: excludes {', '.join(pairs)}")
         return 0
-    if "WANDB_SWEEP_ID" in os.environ:
-        job = replace(job, options=[*job.options, "--run.wandb", "online"])
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(job.folder / ".lock"):
-        return 0 if job.done else run(job)
+    if jobs and "WANDB_SWEEP_ID" in os.environ:
+        jobs[-1].options += ["--run.wandb", "online"]
+    for job in jobs:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(job.folder / ".lock"):
+            if not job.done and (status := run(job)):
+                return status
+    return 0
 
 
-def planned(grid: Grid, asked: Mapping[str, str]) -> Job | None:
-    """The grid's run of these values and this seed, which ``ablate`` then finds done."""
+def planned(grid: Grid, asked: Mapping[str, str]) -> list[Job] | None:
+    """The grid's run of these values and this seed, which ``ablate`` then finds done, after one that comes first."""
     if (seed := asked.get(SEED, "")) not in map(str, grid.seeds):
         raise UserError(f"--arm: give {SEED}=N, one of {', '.join(map(str, grid.seeds))}")
     grid.seeds = [int(seed)]
     arm = arm_of(grid, {axis: value for axis, value in asked.items() if axis != SEED})
-    return None if arm is None else Plan(grid, [arm]).runs[0].job
+    return None if arm is None else [run.job for run in Plan(grid, [arm]).waiting()]
 
 
-def searched(grid: Grid, asked: Mapping[str, str]) -> Job | None:
+def searched(grid: Grid, asked: Mapping[str, str]) -> list[Job] | None:
     """A run of the search, with its first seed and without test splits."""
     assert grid.search is not None
     search = grid.search
@@ -60,7 +62,7 @@ def searched(grid: Grid, asked: Mapping[str, str]) -> Job | None:
     seed, resolved = search.seeds[0], Development(arm)
     key = resolved.key(seed, grid.seed_keys)
     options = [*arm.options, *resolved.options(), *grid.seeded(seed), *grid.tracked(arm)]
-    return Job(key, Path(grid.runs) / grid.name / "search" / key, options, ("validate",), grid.keep_checkpoints)
+    return [Job(key, Path(grid.runs) / grid.name / "search" / key, options, ("validate",), grid.keep_checkpoints)]
 
 
 def arm_of(grid: Grid, chosen: Mapping[str, str]) -> Arm | None:

@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> int:
     with owned(plan):
         failed = run(plan, arguments, chosen.workers, chosen.slurm)
     for key, log in failed.items():
-        print(f"\nfailed: {', '.join(str(r) for r in plan.runs if r.job.key == key)}\n{log}", file=sys.stderr)
+        names = [str(run) for run in (*plan.firsts.values(), *plan.runs) if run.job.key == key]
+        print(f"\nfailed: {'; '.join(names)}\n{log}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -97,6 +98,9 @@ def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) 
         for number, (planned, status, seconds) in enumerate(pool.run(waiting), 1):
             if status or not planned.job.done:
                 failed[planned.job.key] = f"{planned.job.log()}\nexit status {status}"
+                if not planned.ready:
+                    failed[planned.job.key] = f"the run that comes first failed: {planned.first}"
+            plan.tidy()
             plan.results(arguments, failed).write(plan.grid.results)
             left = (time.monotonic() - since) / number * (len(waiting) - number)
             bar.write(f"[{number}/{len(waiting)}] {told(plan, planned, seconds)}; {duration(left)} left")
@@ -127,7 +131,8 @@ def described(plan: Plan, workers: int) -> str:
     lines = [
         f"{grid.path}: {len(plan.left_out)} arms, seeds {', '.join(map(str, grid.seeds))}: {len(jobs)} runs"
         + (f" (of {len(plan.runs)}, the others are equal)" if len(jobs) < len(plan.runs) else "")
-        + f", {len(jobs) - len(waiting)} done"
+        + f", {sum(1 for key in jobs if key not in {run.job.key for run in waiting})} done"
+        + (f"; {len(plan.firsts)} more come first" if plan.firsts else "")
     ]
     for arm, gone in plan.left_out.items():
         lines.append(f"  {arm}" + (f"   (without {', '.join(gone)})" if gone else ""))
@@ -152,7 +157,9 @@ def told(plan: Plan, planned: Planned, seconds: float) -> str:
     if not planned.job.done:
         return f"{planned}: FAILED after {duration(seconds)}, see {planned.job.folder}/log.txt"
     metrics = planned.job.record()["metrics"]
-    figures = (f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics)
+    figures = [f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics]
+    if planned.job.key in plan.firsts:
+        figures = ["comes first, done"]
     return f"{planned}: {', '.join(figures)} ({duration(seconds)})"
 
 

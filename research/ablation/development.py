@@ -1,5 +1,6 @@
 """An arm as a search sees it: without its test splits."""
 
+import copy
 from typing import Any
 
 from jsonargparse import Namespace
@@ -12,6 +13,8 @@ from research.errors import UserError
 class Development(Resolved):
     """Resolved without the sources that are test splits alone; a test share of another source stays set apart.
 
+    ``settings`` is the config with them, and without what names and tracks a run.
+
     Raises:
         UserError: what ``fit`` would refuse, or a validation split that is the test split, with the arm's name.
     """
@@ -22,21 +25,19 @@ class Development(Resolved):
 
     def before_instantiate_classes(self) -> None:
         super().before_instantiate_classes()
+        self.settings = {name: self.dump[name] for name in ("model", "data", "trainer")}
+        self.dump = copy.deepcopy(self.dump)
         for name, stream in self.config["fit"].data.streams.items():
             if is_source(test := stream.init_args.get("test")):
                 if stream.init_args.validation == test:
                     told = "the same source as test, which a search does not see"
                     raise UserError(f"data.streams.{name}.init_args.validation: {told}")
-                stream.init_args.test = 0.0
+                stream.init_args.test = self.dump["data"]["streams"][name]["init_args"]["test"] = 0.0
                 self.hidden.append(name)
 
     def options(self) -> list[str]:
         """What has ``fit`` hide the same."""
         return [part for name in self.hidden for part in (f"--data.streams.{name}.init_args.test", "0.0")]
-
-    def settings(self) -> dict[str, Any]:
-        """The config without what tracks and names a run, test splits included."""
-        return {name: self.dump[name] for name in ("model", "data", "trainer")}
 
 
 def is_source(value: Any) -> bool:

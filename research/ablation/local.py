@@ -49,12 +49,14 @@ class Workers:
 
         An exception, such as a KeyboardInterrupt, has all that run save themselves and stop.
         """
-        queue = iter(waiting)
+        queue, held = iter(waiting), list[Run]()
         try:
             while True:
-                while len(self.running) < self.fitting() and (planned := next(queue, None)):
-                    self._start(planned)
-                if not self.running:
+                while len(self.running) < self.fitting() and (ready := taken(queue, held)):
+                    self._start(ready)
+                if not self.running:  # what is left waits for a run that failed
+                    yield from ((planned, 1, 0.0) for planned in held)
+                    return
                     return
                 for sentinel in connection.wait([*self.running]):
                     process, planned, cores, since = self.running.pop(sentinel)
@@ -74,6 +76,18 @@ class Workers:
         process = self.context.Process(target=work, args=(planned.job, cores))  # type: ignore[attr-defined]
         process.start()
         self.running[process.sentinel] = process, planned, cores, time.monotonic()
+
+
+def taken(queue: Iterator[Run], held: list[Run]) -> Run | None:
+    """The first that can be run now, taken from those that were held back or from the queue."""
+    if (ready := next((run for run in held if run.ready), None)) is not None:
+        held.remove(ready)
+        return ready
+    for run in queue:
+        if run.ready:
+            return run
+        held.append(run)
+    return None
 
 
 def free_memory() -> float:

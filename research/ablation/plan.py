@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from research.ablation.grid import Arm, Grid
+from research.ablation.grid import FIRST, Arm, Grid
 from research.ablation.job import Job
 from research.ablation.resolve import Resolved
 from research.ablation.results import Results, commit
@@ -15,12 +15,17 @@ from research.errors import UserError
 
 @dataclass
 class Planned:
-    """A run of the grid. Two arms that come to the same config share a job."""
+    """A run of the grid, or one that comes first. Two arms that come to the same config share a job."""
 
     arm: Arm
     seed: int
     options: list[str]
     job: Job
+    first: "Planned | None" = None
+
+    @property
+    def ready(self) -> bool:
+        return self.first is None or self.first.job.done
 
     def __str__(self) -> str:
         return f"{self.arm}, seed {self.seed}"
@@ -37,34 +42,66 @@ class Plan:
     """
 
     def __init__(self, grid: Grid, arms: list[Arm] | None = None) -> None:
-        self.grid = grid
-        self.left_out: dict[str, list[str]] = {}
-        folder, testing = Path(grid.runs) / grid.name, any(name.startswith("test/") for name in grid.metrics)
-        jobs: dict[tuple[str, int], Planned] = {}
-        given = set[str]()
-        chosen = grid.arms() if arms is None else arms
-        for arm in chosen:
-            resolved = Resolved(arm)
-            if testing and not resolved.tested():
+        self.grid, self.arms = grid, grid.arms() if arms is None else arms
+        self.folder = Path(grid.runs) / grid.name
+        self.testing = any(name.startswith("test/") for name in grid.metrics)
+        self.firsts: dict[str, Planned] = {}  # by the job's key
+        self._resolved = dict[str, Resolved]()
+        resolved = [self._resolve(arm) for arm in self.arms]
+        self.left_out = {str(arm): each.left_out for arm, each in zip(self.arms, resolved, strict=True)}
+        for arm, each in zip(self.arms, resolved, strict=True):
+            if self.testing and not each.tested():
                 raise UserError(f"arm {arm}: data.streams: no stream has a test split; set test on one of them")
-            classified = resolved.tested("classify") if testing else []
-            given |= {metric for metric in grid.metrics if resolved.can_give(metric)}
-            self.left_out[str(arm)] = resolved.left_out
-            for seed in grid.seeds:
-                key = resolved.key(seed, grid.seed_keys, testing)
-                options = [*arm.options, *grid.seeded(seed)]
-                stages = ("test",) * testing + ("predict",) * bool(classified)
-                job = Job(key, folder / key, [*options, *grid.tracked(arm)], stages, grid.keep_checkpoints)
-                jobs[str(arm), seed] = Planned(arm, seed, options, job)
         for metric in grid.metrics:
-            if metric not in given and arms is None:
+            if arms is None and not any(each.can_give(metric) for each in resolved):
                 raise UserError(f"metrics.{metric}: no arm has an objective '{metric.split('/')[1]}', or callbacks")
-        self.runs = [jobs[str(arm), seed] for seed in grid.seeds for arm in chosen]
+        self.runs = [self._planned(arm, seed) for seed in grid.seeds for arm in self.arms]
+
+    def _resolve(self, arm: Arm) -> Resolved:
+        known = shlex.join(arm.options)
+        if known not in self._resolved:
+            self._resolved[known] = Resolved(arm)
+        return self._resolved[known]
+
+    def _planned(self, arm: Arm, seed: int) -> Planned:
+        resolved, first = self._resolve(arm), None
+        options, stages = [*arm.options, *self.grid.seeded(seed)], [*["test"] * self.testing]
+        if arm.first is not None:
+            first = self._first(arm.first, seed)
+            options = [option.replace(FIRST, str(first.job.folder)) for option in options]
+        if self.testing and resolved.tested("classify"):
+            stages.append("predict")
+        key = resolved.key(seed, self.grid.seed_keys, self.testing, first and first.job.key)
+        tracked = [*options, *self.grid.tracked(arm)]
+        job = Job(key, self.folder / key, tracked, tuple(stages), self.grid.keep_checkpoints)
+        if first is not None and not job.done:
+            first.job.keep = True
+        return Planned(arm, seed, options, job, first)
+
+    def _first(self, arm: Arm, seed: int) -> Planned:
+        key = self._resolve(arm).key(seed, self.grid.seed_keys)
+        if key not in self.firsts:
+            options = [*arm.options, *self.grid.seeded(seed)]
+            job = Job(key, self.folder / key, options, (), self.grid.keep_checkpoints)
+            self.firsts[key] = Planned(arm, seed, options, job)
+        return self.firsts[key]
 
     def waiting(self) -> list[Planned]:
-        """What is not done, each job once."""
-        first = {run.job.key: run for run in reversed(self.runs)}
-        return [run for run in self.runs if first[run.job.key] is run and not run.job.done]
+        """What is not done, each job once, and after the run that comes before it."""
+        queue: dict[str, Planned] = {}
+        for run in self.runs:
+            if not run.job.done:
+                for each in (run.first, run):
+                    if each is not None and not each.job.done:
+                        queue.setdefault(each.job.key, each)
+        return [*queue.values()]
+
+    def tidy(self) -> None:
+        """Delete the weights of first runs that no run waits for."""
+        needed = {run.first.job.key for run in self.runs if run.first is not None and not run.job.done}
+        for key, first in self.firsts.items():
+            if key not in needed and not self.grid.keep_checkpoints:
+                first.job.forget()
 
     def results(self, arguments: list[str], failed: Mapping[str, str]) -> Results:
         """What is known now; ``failed`` has what went wrong, by the job's key."""
@@ -84,6 +121,11 @@ class Plan:
         job = run.job
         line = {"arm": run.arm.coordinates, "seed": run.seed, "status": "missing", "key": job.key,
                 "run": str(job.folder), "options": run.options}  # fmt: skip
+        if run.first is not None:
+            line["first"] = run.first.job.key
         if job.done:
-            return line | {"status": "done"} | job.record()
+            record = job.record()
+            if run.first is not None:
+                record["cost"]["first_seconds"] = run.first.job.record()["cost"]["seconds"]
+            return line | {"status": "done"} | record
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})

@@ -55,8 +55,15 @@ class Search:
         return "maximize" if self.metric[self.figure] == "max" else "minimize"
 
     def arms(self, arms: "Iterable[Arm]") -> "list[Arm]":
-        """Those of a grid's arms that have the fixed values."""
-        return [arm for arm in arms if self.fixed.items() <= arm.coordinates.items()]
+        """Those of a grid's arms that have the fixed values.
+
+        Raises:
+            UserError: for one that another run comes before.
+        """
+        found = [arm for arm in arms if self.fixed.items() <= arm.coordinates.items()]
+        if waits := next((arm for arm in found if arm.first is not None), None):
+            raise UserError(f"search: arm {waits} waits for a first run; fix axes by search.fixed so that none does")
+        return found
 
     def axes(self, arms: "Iterable[Arm]") -> dict[str, list[str]]:
         """The axes that take more than one value in the arms with the fixed values, and these."""

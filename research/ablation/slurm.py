@@ -64,14 +64,23 @@ class Cluster:
 
         Who stops waiting stops no run: the same command finds them again.
         """
-        since, jobs = time.monotonic(), self._submitted(list(waiting))
-        while jobs:
+        import submitit
+
+        since, held, jobs = time.monotonic(), list(waiting), list[tuple[Planned, submitit.Job[int]]]()
+        while held or jobs:
+            jobs += self._submitted([planned for planned in held if planned.ready])
+            held = [planned for planned in held if not planned.ready]
+            if not jobs:  # what is left waits for a run that failed
+                yield from ((planned, 1, 0.0) for planned in held)
+                return
             for planned, job in [(planned, job) for planned, job in jobs if job.done()]:
                 jobs.remove((planned, job))
                 yield planned, ended(planned.job, job), time.monotonic() - since
             time.sleep(POLL if jobs else 0)
 
     def _submitted(self, waiting: list[Planned]) -> "list[tuple[Planned, submitit.Job[int]]]":
+        if not waiting:
+            return []
         known = json.loads(self.memory.read_text()) if self.memory.exists() else {}
         again = {key: self.executor.job_class(self.executor.folder, known[key]) for key in known}
         alive = {key: job for key, job in again.items() if not job.done(force_check=True)}

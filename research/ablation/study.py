@@ -23,7 +23,7 @@ from research.errors import UserError
 EXCLUDED, ERROR = "excluded", "error"  # attributes of a trial
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Attempt(Planned):
     """A run of a trial."""
 
@@ -162,7 +162,7 @@ class Study:
         if seed == self.search.seeds[0]:
             given += self._watch(number)
         job = Job(name, self.folder / name, given, ("validate",), self.grid.keep_checkpoints)
-        return Attempt(arm, seed, options, job, number)
+        return Attempt(arm, seed, options, job, trial=number)
 
     def _watch(self, number: int) -> list[str]:
         """The options that report a run to the study, and let its pruner give it up."""

@@ -35,7 +35,7 @@ def write(study: Study, arguments: list[str]) -> None:
     replace(folder / "search.md", "\n".join(table(study, trials)) + "\n")
     if (best := best_of(study)) and (arm := study.arm_of(best)):
         comments = f"# {study.described(best)}\n# {header['command']} (commit {header['commit']})\n"
-        replace(folder / "best.yaml", comments + yaml.safe_dump(Development(arm).settings(), sort_keys=False))
+        replace(folder / "best.yaml", comments + yaml.safe_dump(Development(arm).settings, sort_keys=False))
 
 
 def best_of(study: Study) -> FrozenTrial | None:
