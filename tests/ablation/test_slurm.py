@@ -62,7 +62,7 @@ def rows(job):
 
 @pytest.mark.slow
 def test_preempted_run_is_requeued_and_all_give_what_they_give_here(cluster, planned, tmp_path):
-    long, short = planned("long", 1, steps=400), planned("short", 2)
+    long, short = planned("long", 1, steps=40), planned("short", 2)
 
     def preempt():
         """Once it trains, as SLURM does: a signal to all processes of the task."""
@@ -82,7 +82,7 @@ def test_preempted_run_is_requeued_and_all_give_what_they_give_here(cluster, pla
     assert "this job is preempted" in logs and "Requeued job 100_0" in logs
     assert "stopped by SIGTERM after step" in (long.job.folder / "log.txt").read_text()
 
-    for one, seed, steps in ((long, 1, 400), (short, 2, 6)):
+    for one, seed, steps in ((long, 1, 40), (short, 2, 6)):
         here = planned(one.job.key, seed, steps, folder="here")
         here.job.folder.mkdir(parents=True)
         assert run(here.job) == 0
