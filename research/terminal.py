@@ -32,6 +32,10 @@ def run_command(arguments: list[str]) -> int:
             from research.evaluation.report import main
 
             return main(arguments[1:])
+        if arguments[0] == "ablate":
+            from research.ablation.command import main as ablate
+
+            return ablate(arguments[1:])
         if arguments[0] == "average":
             from research.averaging.command import main as average
 

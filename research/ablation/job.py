@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
@@ -74,6 +75,7 @@ def run(job: Job) -> int:
     from research.run import CHOSEN
     from research.terminal import run_command
 
+    since = time.monotonic()
     os.environ |= {CHOSEN: str(job.folder), "HYBRID_TRACEBACK": "1"}
     options = [*job.options, "--run.folder", str(job.folder.parent), "--run.name", job.key]
     options += ["--trainer.enable_progress_bar", "false"]
@@ -85,8 +87,10 @@ def run(job: Job) -> int:
         going_on = ["--ckpt_path", str(last)] if last.exists() else []
         if status := run_command([stage, *options, *going_on]):
             return status
+    made = record(job.folder)
+    made["cost"]["total_seconds"] = time.monotonic() - since
     work = job.folder / ".record.json"
-    work.write_text(json.dumps(record(job.folder)))
+    work.write_text(json.dumps(made))
     os.replace(work, job.folder / "record.json")
     if not job.keep:
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)

@@ -1,7 +1,6 @@
 """From a grid to its runs: all arms are checked, and each run gets its key and its folder."""
 
 import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from research.ablation.grid import Arm, Grid
 from research.ablation.job import Job
 from research.ablation.resolve import Resolved
-from research.ablation.results import Results
+from research.ablation.results import Results, commit
 from research.errors import UserError
 
 
@@ -84,12 +83,3 @@ class Plan:
         if job.done:
             return line | {"status": "done"} | job.record()
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})
-
-
-def commit() -> str | None:
-    """Of the code that runs, if it is a checkout."""
-    here = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

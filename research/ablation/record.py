@@ -7,7 +7,7 @@ from typing import Any
 
 import xxhash
 
-from research.ablation.plan import commit
+from research.ablation.results import commit
 from research.callbacks.csv_log import CSVLog
 
 POINTS = 50
@@ -63,7 +63,7 @@ def examples_of(path: Path) -> dict[str, dict[str, Any]]:
             streams.setdefault(prediction["stream"], []).append(prediction)
     return {
         name: {
-            "places": xxhash.xxh3_64_hexdigest("\n".join(one["where"] for one in predictions)),
+            "places": xxhash.xxh3_64_hexdigest("\n".join(one["where"] for one in predictions).encode()),
             "scores": "".join(str(int(one["gold"] == one["label"])) for one in predictions),
         }
         for name, predictions in streams.items()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -47,3 +48,12 @@ class Results:
         work = path.with_name(f".{path.name}.new")
         work.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [self.header, *self.runs]))
         os.replace(work, path)
+
+
+def commit() -> str | None:
+    """Of the code that runs, if it is a checkout."""
+    here = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -16,15 +16,24 @@ model:
     ce: {class_path: research.objectives.Classification, init_args: {stream: task}}
     mlm: {class_path: research.objectives.MaskedLM, init_args: {stream: text}}
     kd: {class_path: research.objectives.Distillation, init_args: {stream: text, task: task}}
-    hold: {class_path: research.objectives.EWC, init_args: {objective: {class_path: research.objectives.MaskedLM, init_args: {stream: old}}}}
+    hold:
+      class_path: research.objectives.EWC
+      init_args: {objective: {class_path: research.objectives.MaskedLM, init_args: {stream: old}}}
   weighting:
     class_path: research.weighting.Uncertainty
     init_args: {weights: {mlm: {start: 1.0, end: 0.0}, kd: 2.0}, regression: [kd, mlm]}
 data:
-  streams: {task: &corpus {class_path: research.data.CorpusDataModule, init_args: {source: {class_path: research.data.sources.TextFiles, init_args: {paths: x}}}}, text: *corpus, old: *corpus}
+  streams:
+    task: &corpus
+      class_path: research.data.CorpusDataModule
+      init_args: {source: {class_path: research.data.sources.TextFiles, init_args: {paths: x}}}
+    text: *corpus
+    old: *corpus
   mixture:
     class_path: research.data.sampling.Repeated
-    init_args: {times: 2, mixture: {class_path: research.data.Sampled, init_args: {probabilities: {task: 1, text: 2, old: 3}}}}
+    init_args:
+      times: 2
+      mixture: {class_path: research.data.Sampled, init_args: {probabilities: {task: 1, text: 2, old: 3}}}
 """
 
 

@@ -1,0 +1,131 @@
+"""``ablate``: a grid file becomes runs, their results, and the tables of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from research.ablation.grid import Grid
+from research.errors import UserError
+
+if TYPE_CHECKING:
+    from research.ablation.plan import Plan, Planned
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is missing of a grid; returns 1 if an arm failed.
+
+    Raises:
+        UserError: for a grid, or an arm of it, that cannot run; before the first run starts.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m research.cli ablate",
+        description=f"{__doc__} Every key of the grid can be set too, such as --seeds [0] or --budget.steps 10.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, type=Path, help="the grid, such as experiments/NAME/grid.yaml")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time, which share the cores (default: 1)")
+    parser.add_argument("--dry-run", action="store_true", help="check all arms, show them and what they cost")
+    chosen, keys = parser.parse_known_args(arguments)
+    if chosen.workers < 1:
+        raise UserError(f"--workers is {chosen.workers}; it must be at least 1")
+    grid = Grid.read(chosen.config, *keys)
+    from research.ablation.plan import Plan
+
+    plan = Plan(grid)
+    print(described(plan, chosen.workers), flush=True)
+    if chosen.dry_run:
+        return 0
+    with owned(plan):
+        failed = run(plan, arguments, chosen.workers)
+    for key, log in failed.items():
+        print(f"\nfailed: {', '.join(str(r) for r in plan.runs if r.job.key == key)}\n{log}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run(plan: Plan, arguments: list[str], workers: int) -> dict[str, str]:
+    """Run what is missing, with results written after each; returns the logs' ends of what failed, by key."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from research.ablation.local import Workers
+
+    failed: dict[str, str] = {}
+    waiting = plan.waiting()
+    pool = Workers(workers, max((cost["peak_memory_gb"] for cost in costs(plan)), default=0.0))
+    since = time.monotonic()
+    with tqdm(total=len(waiting), unit="run", disable=None) as bar:
+        for number, (planned, status, seconds) in enumerate(pool.run(waiting), 1):
+            if status or not planned.job.done:
+                failed[planned.job.key] = f"{planned.job.log()}\nexit status {status}"
+            plan.results(arguments, failed).write(plan.grid.results)
+            left = (time.monotonic() - since) / number * (len(waiting) - number)
+            bar.write(f"[{number}/{len(waiting)}] {told(plan, planned, seconds)}; {duration(left)} left")
+            bar.update()
+            if number == 1 and workers > 1 and pool.fitting() < workers:
+                bar.write(f"{pool.peak:.1f} GB a run: {pool.fitting()} of {workers} fit into {pool.memory:.1f} GB")
+    plan.results(arguments, failed).write(plan.grid.results)
+    print(f"written to {plan.grid.results}")
+    return failed
+
+
+@contextmanager
+def owned(plan: Plan) -> Iterator[None]:
+    """While the grid runs, no other process runs it."""
+    folder = Path(plan.grid.runs) / plan.grid.name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"{plan.grid.path}: another process runs this grid; wait for it, or stop it") from None
+
+
+def described(plan: Plan, workers: int) -> str:
+    """The arms, what is done of them, and what the rest costs."""
+    grid, waiting = plan.grid, plan.waiting()
+    jobs = {run.job.key for run in plan.runs}
+    lines = [
+        f"{grid.path}: {len(plan.left_out)} arms, seeds {', '.join(map(str, grid.seeds))}: {len(jobs)} runs"
+        + (f" (of {len(plan.runs)}, the others are equal)" if len(jobs) < len(plan.runs) else "")
+        + f", {len(jobs) - len(waiting)} done"
+    ]
+    for arm, gone in plan.left_out.items():
+        lines.append(f"  {arm}" + (f"   (without {', '.join(gone)})" if gone else ""))
+    known = costs(plan)
+    if waiting and known:
+        seconds = mean(cost["total_seconds"] for cost in known)
+        left = duration(seconds * len(waiting) / workers)
+        lines.append(f"about {duration(seconds)} a run by those that are done: {left} left, {workers} at a time")
+    elif waiting:
+        lines.append("what a run costs is known when the first one is done")
+    return "\n".join(lines)
+
+
+def costs(plan: Plan) -> list[dict[str, Any]]:
+    """Of the jobs that are done."""
+    done = {run.job.key: run.job for run in plan.runs if run.job.done}
+    return [job.record()["cost"] for job in done.values()]
+
+
+def told(plan: Plan, planned: Planned, seconds: float) -> str:
+    """A line on a run that has ended: what it measured, or that it failed."""
+    if not planned.job.done:
+        return f"{planned}: FAILED after {duration(seconds)}, see {planned.job.folder}/log.txt"
+    metrics = planned.job.record()["metrics"]
+    figures = (f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics)
+    return f"{planned}: {', '.join(figures)} ({duration(seconds)})"
+
+
+def duration(seconds: float) -> str:
+    """Such as 41 s, 12 min or 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
