@@ -1,36 +1,19 @@
 """From the figures of the runs to tables."""
 
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student_t
+
+from research.ablation import statistics
 
 HYBRID = "hybrid"
 
 
 def interval(values: list[float]) -> str:
     """The mean in percent, with half the width of its 95% interval over seeds by Student's t."""
-    if len(values) == 1:
-        return f"{100 * values[0]:.1f}"
-    half = float(student_t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return f"{100 * mean(values):.1f} ± {100 * half:.1f}"
-
-
-def resampled(difference: np.ndarray, draws: int = 10_000) -> tuple[float, float, float]:
-    """The 95% interval of the mean of differences (seeds, texts), and a two-sided p: the bootstrap over both at once.
-
-    Each draw takes as many seeds and as many texts as there are, with replacement (Owen 2007, arXiv:0712.1111).
-    """
-    rng, (seeds, texts) = np.random.default_rng(0), difference.shape
-    means = np.empty(draws)
-    for i in range(draws):
-        rows = np.bincount(rng.integers(seeds, size=seeds), minlength=seeds)
-        columns = np.bincount(rng.integers(texts, size=texts), minlength=texts)
-        means[i] = rows @ difference @ columns / (seeds * texts)
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min((means <= 0).mean(), (means >= 0).mean())
-    return float(low), float(high), float(min(1.0, 2 * (tail * draws + 1) / (draws + 1)))
+    of = statistics.interval(values)
+    return f"{100 * of.mean:.1f}" + (f" ± {100 * of.half:.1f}" if of.half is not None else "")
 
 
 def digits(entries: list[dict[str, Any]]) -> np.ndarray:
@@ -56,14 +39,14 @@ def report(results: dict[str, Any]) -> str:
             continue
         best = max(others, key=lambda arm: mean(accuracy[set_][arm]))
         difference = digits(arms[HYBRID]) - digits(arms[best])
-        low, high, p = resampled(difference)
+        low, high, p = statistics.resampled(difference)
         lines.append(
             f"| {set_} | {best} | {100 * difference.mean():+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.4f} |"
         )
     return "\n".join([
         *lines, "",
         "Accuracy in percent: mean over seeds and half the width of its 95% interval (Student's t). The last table "
-        "pairs both arms by seed and text, and draws seeds and texts anew.",
+        "pairs both arms by seed and text: the bootstrap over both, with Student's t for few seeds.",
     ])  # fmt: skip
 
 

@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> int:
         description=f"{__doc__} Every key of the grid can be set too, such as --seeds [0] or --budget.steps 10.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, type=Path, help="the grid, such as experiments/NAME/grid.yaml")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", type=Path, help="the grid, such as experiments/NAME/grid.yaml")
+    what.add_argument("--report", type=Path, metavar="FOLDER", help="make the tables anew from its results.jsonl")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, which share the cores (default: 1)")
     parser.add_argument("--slurm", action="store_true", help="runs as a job array of SLURM, with the grid's `cluster`")
     parser.add_argument("--search", action="store_true", help="look for the best settings on the development splits")
@@ -41,6 +43,11 @@ def main(arguments: list[str]) -> int:
     chosen, keys = parser.parse_known_args(arguments)
     if chosen.workers < 1:
         raise UserError(f"--workers is {chosen.workers}; it must be at least 1")
+    if chosen.report:
+        from research.ablation.report import rebuild
+
+        rebuild(chosen.report)
+        return 0
     grid = Grid.read(chosen.config, *keys)
     if chosen.search and grid.search is None:
         raise UserError(f"{grid.path}: has no search; add one, with metric: {{validation/...: max}} and space")
@@ -84,6 +91,7 @@ def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) 
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.local import Workers
+    from research.ablation.report import write
     from research.ablation.slurm import Cluster, slurm
 
     failed: dict[str, str] = {}
@@ -107,8 +115,10 @@ def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) 
             bar.update()
             if number == 1 and isinstance(pool, Workers) and pool.fitting() < workers:
                 bar.write(f"{pool.peak:.1f} GB a run: {pool.fitting()} of {workers} fit into {pool.memory:.1f} GB")
-    plan.results(arguments, failed).write(plan.grid.results)
-    print(f"written to {plan.grid.results}")
+    results = plan.results(arguments, failed)
+    results.write(plan.grid.results)
+    write(results, plan.grid.results.parent)
+    print(f"written to {plan.grid.results.parent}/: results.jsonl, .md, .tex, .csv, .html")
     return failed
 
 
@@ -158,7 +168,7 @@ def told(plan: Plan, planned: Planned, seconds: float) -> str:
         return f"{planned}: FAILED after {duration(seconds)}, see {planned.job.folder}/log.txt"
     metrics = planned.job.record()["metrics"]
     figures = [f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics]
-    if planned.job.key in plan.firsts:
+    if not any(run.job is planned.job for run in plan.runs):
         figures = ["comes first, done"]
     return f"{planned}: {', '.join(figures)} ({duration(seconds)})"
 

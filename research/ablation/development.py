@@ -21,7 +21,7 @@ class Development(Resolved):
 
     def __init__(self, arm: Arm) -> None:
         self.hidden: list[str] = []
-        super().__init__(arm)
+        super().__init__(arm, f"arm {arm}")
 
     def before_instantiate_classes(self) -> None:
         super().before_instantiate_classes()

@@ -21,7 +21,7 @@ class Job:
 
     Args:
         key: a digest of all that decides its figures.
-        folder: of the run; ``record.json`` in it says that it is done.
+        folder: of the run; ``record.json`` is the last that is written there.
         options: of ``fit``, ``test`` and ``predict``.
         stages: what follows the fit.
         keep: its checkpoint is wanted too.
@@ -39,7 +39,8 @@ class Job:
 
     @property
     def done(self) -> bool:
-        return (self.folder / "record.json").is_file() and (self.checkpoint.is_file() or not self.keep)
+        written = (self.folder / name for name in ("record.json", *(WRITES[stage] for stage in self.stages)))
+        return all(path.is_file() for path in written) and (self.checkpoint.is_file() or not self.keep)
 
     def record(self) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((self.folder / "record.json").read_text())

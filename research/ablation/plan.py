@@ -46,7 +46,7 @@ class Plan:
         self.folder = Path(grid.runs) / grid.name
         self.testing = any(name.startswith("test/") for name in grid.metrics)
         self.firsts: dict[str, Planned] = {}  # by the job's key
-        self._resolved = dict[str, Resolved]()
+        self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
         resolved = [self._resolve(arm) for arm in self.arms]
         self.left_out = {str(arm): each.left_out for arm, each in zip(self.arms, resolved, strict=True)}
         for arm, each in zip(self.arms, resolved, strict=True):
@@ -57,34 +57,36 @@ class Plan:
                 raise UserError(f"metrics.{metric}: no arm has an objective '{metric.split('/')[1]}', or callbacks")
         self.runs = [self._planned(arm, seed) for seed in grid.seeds for arm in self.arms]
 
-    def _resolve(self, arm: Arm) -> Resolved:
+    def _resolve(self, arm: Arm, called: str = "arm") -> Resolved:
         known = shlex.join(arm.options)
         if known not in self._resolved:
-            self._resolved[known] = Resolved(arm)
+            self._resolved[known] = Resolved(arm, f"{called} {arm}")
         return self._resolved[known]
 
     def _planned(self, arm: Arm, seed: int) -> Planned:
-        resolved, first = self._resolve(arm), None
-        options, stages = [*arm.options, *self.grid.seeded(seed)], [*["test"] * self.testing]
+        resolved = self._resolve(arm)
+        options, first, stages = [*arm.options, *self.grid.seeded(seed)], None, ["test"] * self.testing
         if arm.first is not None:
             first = self._first(arm.first, seed)
             options = [option.replace(FIRST, str(first.job.folder)) for option in options]
         if self.testing and resolved.tested("classify"):
             stages.append("predict")
-        key = resolved.key(seed, self.grid.seed_keys, self.testing, first and first.job.key)
-        tracked = [*options, *self.grid.tracked(arm)]
-        job = Job(key, self.folder / key, tracked, tuple(stages), self.grid.keep_checkpoints)
+        key = resolved.key(seed, self.grid.seed_keys, *([first.job.key] if first else []))
+        job = self._job(key, [*options, *self.grid.tracked(arm)], stages)
         if first is not None and not job.done:
             first.job.keep = True
         return Planned(arm, seed, options, job, first)
 
     def _first(self, arm: Arm, seed: int) -> Planned:
-        key = self._resolve(arm).key(seed, self.grid.seed_keys)
-        if key not in self.firsts:
-            options = [*arm.options, *self.grid.seeded(seed)]
-            job = Job(key, self.folder / key, options, (), self.grid.keep_checkpoints)
-            self.firsts[key] = Planned(arm, seed, options, job)
-        return self.firsts[key]
+        options = [*arm.options, *self.grid.seeded(seed)]
+        job = self._job(self._resolve(arm, "first run of").key(seed, self.grid.seed_keys), options, [])
+        return self.firsts.setdefault(job.key, Planned(arm, seed, options, job))
+
+    def _job(self, key: str, options: list[str], stages: list[str]) -> Job:
+        """The job of that key: an arm may be another's first run too."""
+        job = self._jobs.setdefault(key, Job(key, self.folder / key, options, (), self.grid.keep_checkpoints))
+        job.stages = max(job.stages, tuple(stages), key=len)
+        return job
 
     def waiting(self) -> list[Planned]:
         """What is not done, each job once, and after the run that comes before it."""
@@ -101,7 +103,9 @@ class Plan:
         needed = {run.first.job.key for run in self.runs if run.first is not None and not run.job.done}
         for key, first in self.firsts.items():
             if key not in needed and not self.grid.keep_checkpoints:
-                first.job.forget()
+                first.job.keep = False
+                if first.job.done:  # and not still tested
+                    first.job.forget()
 
     def results(self, arguments: list[str], failed: Mapping[str, str]) -> Results:
         """What is known now; ``failed`` has what went wrong, by the job's key."""

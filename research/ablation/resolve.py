@@ -29,14 +29,14 @@ class Resolved(TrainingCLI):
     What an arm takes from a first run, which is not there yet, is not checked; nor is what comes after it.
 
     Raises:
-        UserError: what ``fit`` would refuse, with the arm's name.
+        UserError: what ``fit`` would refuse, preceded by what the arm is ``called``.
     """
 
     model: HybridModule
     datamodule: MixtureDataModule
     left_out: list[str]
 
-    def __init__(self, arm: Arm) -> None:
+    def __init__(self, arm: Arm, called: str) -> None:
         try:
             try:
                 super().__init__(["fit", *arm.options])
@@ -45,7 +45,7 @@ class Resolved(TrainingCLI):
                     raise
             self.digests = sorted({*digests_of_data(self.dump), *digests_of_files(self.dump["model"])})
         except UserError as error:
-            raise UserError(f"arm {arm}: {error}") from error
+            raise UserError(f"{called}: {error}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.datamodule.connect(self.model)

@@ -1,5 +1,7 @@
 """What all plots have in common: colours that everyone can tell apart, dashes for those in print, and a grid."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,21 @@ MARKS = ["-", "--", "-.", ":"]
 
 def canvas() -> "tuple[Any, Axes]":
     """An empty figure and its axes."""
+    figure, (axes,) = panels(1)
+    return figure, axes
+
+
+def panels(count: int, height: float = 4, **shared: Any) -> "tuple[Any, Sequence[Axes]]":
+    """An empty figure and the axes of panels side by side; ``height`` in inches."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     plt.style.use("tableau-colorblind10")
-    return plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, axes = plt.subplots(1, count, figsize=(7 if count == 1 else 5 * count, height), layout="constrained",
+                                squeeze=False, **shared)  # fmt: skip
+    return figure, list(axes[0])
 
 
 def save(figure: Any, axes: "Axes", out: Path) -> None:
@@ -29,3 +39,14 @@ def save(figure: Any, axes: "Axes", out: Path) -> None:
     axes.grid(alpha=0.3)
     figure.savefig(out, dpi=120)
     plt.close(figure)
+
+
+def svg(figure: Any) -> str:
+    """The figure as SVG, the same for the same figure, and close it."""
+    import matplotlib.pyplot as plt
+
+    file = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "hybrid-fine-tuning"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return file.getvalue()

@@ -98,6 +98,10 @@ def test_killed_midway_and_run_again(grid_file, tmp_path, monkeypatch, capfd):
         assert line["cost"]["steps"] == 25
         assert not (Path(line["run"]) / "checkpoints").exists()
 
+    table = (grid.parent / "results.md").read_text()
+    assert run_command(["ablate", "--report", str(grid.parent)]) == 0
+    assert (grid.parent / "results.md").read_text() == table
+
     before = {path: path.stat().st_mtime_ns for path in runs.glob("*/*/record.json")}
     table = results.runs
     assert run_command(["ablate", "--config", str(grid), "--dry-run"]) == 0

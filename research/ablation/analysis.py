@@ -1,0 +1,125 @@
+"""The figures of a grid's arms, and what sets each apart from its baseline."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from research.ablation.results import Results
+from research.ablation.statistics import SIGNIFICANT, effect_size, holm, interval, resampled, seeds_needed, sign_flips
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+Arm = tuple[str, ...]  # its value of each axis, in their order
+SAME = 1e-5  # float32 figures of the same thing differ by less
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against its baseline, in one metric, over the seeds that both have.
+
+    ``difference`` is the arm's mean less the baseline's, between ``low`` and ``high`` with 95% confidence;
+    ``corrected`` is ``p`` after Holm's correction over all comparisons of the metric. ``effect`` is d_z, and ``needed``
+    the seeds that a paired t-test needs to find a difference of that size. ``examples`` is how many took part, 0 if
+    only the seeds' figures did.
+    """
+
+    baseline: Arm
+    seeds: int
+    examples: int
+    difference: float
+    low: float | None
+    high: float | None
+    p: float
+    effect: float | None
+    needed: float | None
+    corrected: float = 1.0
+
+    def better(self, direction: str) -> int:
+        """1 where the arm is significantly better than its baseline, -1 where it is worse, 0 where nobody can say."""
+        if self.corrected >= SIGNIFICANT:
+            return 0
+        return 1 if (self.difference > 0) == (direction == "max") else -1
+
+
+class Analysis:
+    """What the results say of each arm."""
+
+    def __init__(self, results: Results) -> None:
+        self.header = results.header
+        self.axes: list[str] = list(self.header["axes"])
+        self.metrics: dict[str, str] = self.header["metrics"]
+        self.seeds: list[int] = self.header["seeds"]
+        self.arms: dict[Arm, list[dict[str, Any]]] = {}
+        for run in results.runs:
+            self.arms.setdefault(tuple(run["arm"][axis] for axis in self.axes), []).append(run)
+
+    def done(self, arm: Arm) -> list[dict[str, Any]]:
+        return [run for run in self.arms[arm] if run["status"] == "done"]
+
+    def figures(self, arm: Arm, metric: str) -> dict[int, float]:
+        """What each seed measured; a figure that is not finite counts as none."""
+        measured = {run["seed"]: run["metrics"].get(metric) for run in self.done(arm)}
+        return {seed: value for seed, value in measured.items() if value is not None and math.isfinite(value)}
+
+    def failed(self, arm: Arm, metric: str) -> int:
+        """The runs that failed, or whose figure is not finite."""
+        runs, known = self.arms[arm], self.figures(arm, metric)
+        return sum(r["status"] == "failed" or (metric in r.get("metrics", {}) and r["seed"] not in known) for r in runs)
+
+    def baseline(self, arm: Arm) -> Arm | None:
+        """The arm that has the baseline's values and is otherwise the same; None for itself, or if there is none."""
+        chosen = self.header.get("baseline") or {}
+        other = tuple(chosen.get(axis, value) for axis, value in zip(self.axes, arm, strict=True))
+        return other if other in self.arms and other != arm else None
+
+    @cached_property
+    def comparisons(self) -> dict[tuple[Arm, str], Comparison]:
+        """Of all arms that have figures of the same seeds as their baseline."""
+        out = {}
+        for metric in self.metrics:
+            family = {arm: made for arm in self.arms if (made := self._compare(arm, metric)) is not None}
+            for (arm, made), corrected in zip(family.items(), holm([c.p for c in family.values()]), strict=True):
+                out[arm, metric] = replace(made, corrected=corrected)
+        return out
+
+    def _compare(self, arm: Arm, metric: str) -> Comparison | None:
+        import numpy as np
+
+        if (baseline := self.baseline(arm)) is None:
+            return None
+        ours, theirs = self.figures(arm, metric), self.figures(baseline, metric)
+        if not (seeds := [seed for seed in ours if seed in theirs]):
+            return None
+        apart = np.array([ours[seed] - theirs[seed] for seed in seeds])
+        mine, other = self.examples(arm, metric, seeds), self.examples(baseline, metric, seeds)
+        if mine is not None and other is not None and mine[0] == other[0]:
+            scores = mine[1] - other[1]
+            low, high, p = resampled(scores)
+            examples = scores.shape[1]
+        else:
+            of_seeds = interval(apart)
+            low, high, p, examples = of_seeds.low, of_seeds.high, sign_flips(apart), 0  # type: ignore[assignment]
+        effect = effect_size(apart)
+        needed = None if effect is None else seeds_needed(effect)
+        return Comparison(baseline, len(seeds), examples, float(apart.mean()), low, high, p, effect, needed)
+
+    def examples(self, arm: Arm, metric: str, seeds: list[int]) -> "tuple[str, ndarray] | None":
+        """The scores (seeds, examples) whose means are the metric, and the digest of the examples' places.
+
+        None if no stream has such scores, or if its examples change with the seed.
+        """
+        import numpy as np
+
+        runs = {run["seed"]: run for run in self.done(arm)}
+        of = [runs[seed].get("examples") or {} for seed in seeds]
+        for stream in of[0]:
+            if len({one[stream]["places"] if stream in one else None for one in of}) > 1:
+                continue
+            scores = np.array([[float(score) for score in one[stream]["scores"]] for one in of])
+            if scores.size and np.allclose(
+                scores.mean(1), [runs[s]["metrics"][metric] for s in seeds], rtol=0, atol=SAME
+            ):
+                return of[0][stream]["places"], scores
+        return None

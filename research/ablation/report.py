@@ -1,0 +1,45 @@
+"""From results to ``results.md``, ``.tex``, ``.csv`` and ``.html``."""
+
+import os
+from pathlib import Path
+
+from research.ablation.analysis import Analysis
+from research.ablation.latex import latex
+from research.ablation.layout import Layout
+from research.ablation.page import page
+from research.ablation.results import Results
+from research.ablation.tables import comma_separated, markdown
+from research.errors import UserError
+
+
+def write(results: Results, folder: Path) -> None:
+    """All four files, or none of them.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    layout = Layout(Analysis(results))
+    texts = {
+        "results.md": markdown(layout, folder),
+        "results.tex": latex(layout),
+        "results.csv": comma_separated(layout.analysis),
+        "results.html": page(layout, folder),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / f".{name}.new").write_text(text, encoding="utf-8")
+        for name in texts:
+            os.replace(folder / f".{name}.new", folder / name)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
+def rebuild(folder: Path) -> None:
+    """The files of a folder, anew from its ``results.jsonl`` alone.
+
+    Raises:
+        UserError: if the folder holds none, or cannot be written.
+    """
+    write(Results.read(folder / "results.jsonl"), folder)
+    print(f"written to {folder}/: results.md, results.tex, results.csv, results.html")

@@ -1,0 +1,109 @@
+"""The tables of a grid in Markdown and CSV."""
+
+import csv
+import io
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from research.ablation.analysis import Analysis, Arm
+from research.ablation.layout import ARROWS, DETAILS, Cell, Layout, name
+from research.ablation.statistics import interval
+
+MARKS = {1: " ▲", 0: "", -1: " ▼"}
+
+
+def markdown(layout: Layout, folder: Path) -> str:
+    """All tables, with links from ``folder`` to the runs."""
+    analysis = layout.analysis
+    head = [*layout.axes, *(f"{c} {ARROWS[analysis.metrics[c.metric]]}" for c in layout.columns)] or ["arm"]
+    rows = [
+        [*labels(layout, row), *map(_markdown_cell, cells)]
+        for row, cells in zip(layout.rows, layout.cells, strict=True)
+    ]
+    parts = [f"# {title(analysis)}", told(analysis), *_pipes(head, rows), "\n".join(f"- {n}" for n in layout.notes())]
+    for metric in analysis.metrics:
+        parts += [f"## {layout.headed(metric)}", *_pipes(DETAILS, layout.details(metric))]
+    rows = [[name(arm), *_links(runs, folder), f"`{repeat(runs)}`"] for arm, runs in analysis.arms.items()]
+    parts += [
+        "## Runs",
+        "SEED stands for the seed of each.",
+        *_pipes(["arm", "folders by seed", "keys", "again"], rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def comma_separated(analysis: Analysis) -> str:
+    """A line an arm and metric, figures as measured."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([
+        *analysis.axes, "metric", "direction", "asked", "failed", "seeds", "mean", "standard_deviation", "low", "high",
+        "baseline", "difference", "difference_low", "difference_high", "p", "p_holm", "seeds_compared", "examples",
+        "d_z", "seeds_needed", "done", "keys", "runs",
+    ])  # fmt: skip
+    for arm, runs in analysis.arms.items():
+        for metric, direction in analysis.metrics.items():
+            figures, apart = analysis.figures(arm, metric), analysis.comparisons.get((arm, metric))
+            of = interval(list(figures.values())) if figures else None
+            line: list[Any] = [*arm, metric, direction, len(analysis.seeds), analysis.failed(arm, metric)]
+            line += [of.n, of.mean, of.deviation, of.low, of.high] if of else [0, *[None] * 4]
+            line += [
+                name(apart.baseline), apart.difference, apart.low, apart.high, apart.p, apart.corrected, apart.seeds,
+                apart.examples, apart.effect, apart.needed,
+            ] if apart else [None] * 10  # fmt: skip
+            line += [" ".join(map(str, figures)), *(" ".join(run[part] for run in runs) for part in ("key", "run"))]
+            writer.writerow(line)
+    return file.getvalue()
+
+
+def title(analysis: Analysis) -> str:
+    """The grid by its folder, or its file where that is not ``grid.yaml``."""
+    path = Path(analysis.header["grid"])
+    return path.parent.name if path.stem == "grid" and path.parent.name else path.stem
+
+
+def told(analysis: Analysis) -> str:
+    """Where the figures come from."""
+    header = analysis.header
+    commit = f" at commit {header['commit']}" if header.get("commit") else ""
+    return f"`{header['command']}`{commit}; {header['grid']}, seeds {', '.join(map(str, analysis.seeds))}."
+
+
+def labels(layout: Layout, row: Arm) -> list[str]:
+    """A row's value of each axis; the last says so where it is the baseline."""
+    values = list(row) or ["base"]
+    return [*values[:-1], values[-1] + " (baseline)"] if layout.is_baseline(row) else values
+
+
+def repeat(runs: Sequence[dict[str, Any]]) -> str:
+    """The command that runs an arm again; SEED where the runs' options differ."""
+    every = zip(*(run["options"] for run in runs), strict=True)
+    return "python -m research.cli fit " + shlex.join(one[0] if len({*one}) == 1 else "SEED" for one in every)
+
+
+def link(run: dict[str, Any], folder: Path) -> str:
+    """A run's folder, as seen from another."""
+    return Path(os.path.relpath(run["run"], folder)).as_posix()
+
+
+def _markdown_cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "left out"
+    text = (f"**{cell.text}**" if cell.best else cell.text) + MARKS[cell.sign]
+    return f"{text} ({cell.remark})" if cell.remark else text
+
+
+def _links(runs: Iterable[dict[str, Any]], folder: Path) -> tuple[str, str]:
+    shown = [
+        f"[{run['seed']}]({link(run, folder)})" + (f" {run['status']}" * (run["status"] != "done")) for run in runs
+    ]
+    return ", ".join(shown), ", ".join(run["key"] for run in runs)
+
+
+def _pipes(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table, or nothing if it has no rows."""
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return ["\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])] if lines else ["No run is done."]
