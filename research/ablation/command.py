@@ -83,7 +83,7 @@ def other(grid: Grid, arguments: list[str], chosen: argparse.Namespace) -> int:
         return run_arm(grid, chosen.arm, chosen.search)
     from research.ablation.tune import tune
 
-    return tune(grid, arguments, chosen.workers)
+    return tune(grid, arguments, chosen.workers, chosen.dry_run)
 
 
 def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) -> dict[str, str]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from research.ablation.study import Study
 
 
-def tune(grid: Grid, arguments: list[str], workers: int) -> int:
-    """Run what is missing of a search; returns 1 if no trial gave a figure.
+def tune(grid: Grid, arguments: list[str], workers: int, dry: bool = False) -> int:
+    """Run what is missing of a search, unless ``dry``; returns 1 if no trial gave a figure.
 
     Raises:
         UserError: without Optuna, or for a search that cannot run; before the first run starts.
@@ -25,10 +25,14 @@ def tune(grid: Grid, arguments: list[str], workers: int) -> int:
     study = study_of(grid)
     from research.ablation.trials import best_of, write
 
+    trials = study.search.trials
+    print(f"{grid.path}: {len(study.ended_trials())} of {trials} trials done, in {study.folder}", flush=True)
+    for name, drawn in study.distributions.items():
+        print(f"  {name}   {drawn}", flush=True)
+    if dry:
+        return 0
     try:
         with FileLock(study.folder / ".lock", timeout=0):
-            trials = study.search.trials
-            print(f"{grid.path}: {len(study.ended_trials())} of {trials} trials done, in {study.folder}", flush=True)
             for attempt, status, seconds in Workers(workers).run(study.runs()):
                 study.ended(attempt, status)
                 write(study, arguments)

@@ -89,6 +89,7 @@ def test_search_reads_no_test_source(grid_of):
     assert not [path.name for path in study.folder.rglob("test.json")]
 
 
+@pytest.mark.slow
 def test_search_does_not_see_a_test_share(grid_of, slices, tmp_path):
     """With the labels of all texts in the share swapped for others, every figure of a search stays as it was."""
     before = grid_of(ONE, "before", test=0.3)
@@ -111,6 +112,7 @@ def test_search_does_not_see_a_test_share(grid_of, slices, tmp_path):
     assert trials_of(search(before)) == trials_of(search(after))
 
 
+@pytest.mark.slow
 def test_stopped_search_goes_on_as_if_it_had_not_been_and_its_best_settings_give_the_same_again(grid_of):
     """Stopped in the middle of a run, which saves itself, and between two runs."""
     whole = search(grid_of(name="whole"))
