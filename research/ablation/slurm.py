@@ -104,7 +104,8 @@ def slurm(folder: Path, settings: dict[str, Any]) -> Cluster:
         import submitit
     except ModuleNotFoundError:
         raise UserError("--slurm needs the extra: pip install 'hybrid-fine-tuning[slurm]'") from None
-    if "time" not in settings:
+    settings = {name: int(s) if isinstance(s, str) and s.isdecimal() else s for name, s in settings.items()}
+    if not isinstance(settings.get("time"), int):
         raise UserError("cluster.time: give the minutes that a run may take, such as --cluster.time 60")
     try:
         executor = submitit.SlurmExecutor(folder.absolute())

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,10 +16,12 @@ submitit = pytest.importorskip("submitit", reason="the extra slurm is not instal
 from research.ablation.grid import Arm  # noqa: E402
 from research.ablation.job import Job, run  # noqa: E402
 from research.ablation.plan import Planned  # noqa: E402
+from research.ablation.results import Results  # noqa: E402
 from research.ablation.slurm import slurm  # noqa: E402
 from research.callbacks.csv_log import CSVLog  # noqa: E402
 from research.errors import UserError  # noqa: E402
 from research.run import CHOSEN  # noqa: E402
+from research.terminal import run_command  # noqa: E402
 
 HERE = Path(__file__).parent
 SETTINGS = {"time": 60, "partition": "short", "cpus_per_task": 1, "array_parallelism": 1}
@@ -78,7 +81,7 @@ def test_preempted_run_is_requeued_and_all_give_what_they_give_here(cluster, pla
     assert sorted(ended) == [("long", 0), ("short", 0)]
     (script,) = (p.read_text() for p in cluster.glob("*.batch"))  # one job array
     assert "--array=0-1%1" in script and "--partition=short" in script and "--time=60" in script
-    logs = "".join(path.read_text() for path in (tmp_path / "submitted").glob("100_0_*.err"))
+    logs = "".join(path.read_text() for path in (tmp_path / "submitted").glob("100_0_0_log.*"))
     assert "this job is preempted" in logs and "Requeued job 100_0" in logs
     assert "stopped by SIGTERM after step" in (long.job.folder / "log.txt").read_text()
 
@@ -91,13 +94,28 @@ def test_preempted_run_is_requeued_and_all_give_what_they_give_here(cluster, pla
 
 
 @pytest.mark.slow
-def test_who_asks_again_finds_the_jobs_that_are_in_the_queue(cluster, planned, tmp_path):
-    one = planned("one", 1)
-    first = slurm(tmp_path / "submitted", SETTINGS)
-    first._submitted([one])  # and the one who waits is killed
-    again = slurm(tmp_path / "submitted", SETTINGS)
-    assert [status for _, status, _ in again.run([one])] == [0]
-    assert len(list(cluster.glob("*.batch"))) == 1
+def test_who_asks_again_finds_the_jobs_that_are_in_the_queue(cluster, grid_file, tmp_path):
+    """The command is killed while it waits, which stops no run."""
+    grid = grid_file("""\
+axes: {lr: {model.optimisation.lr: [1.0e-4]}}
+seeds: [3]
+budget: {steps: 2}
+metrics: {test/ce/accuracy: max}
+cluster: {partition: short}
+""")
+    line = ["ablate", "--config", str(grid), "--slurm", "--cluster.time", "60"]
+    first = subprocess.Popen([sys.executable, "-m", "research.cli", *line])
+    submitted = tmp_path / "runs" / "question" / "slurm" / "jobs.json"
+    while not submitted.exists() and first.poll() is None:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    assert submitted.exists()
+    assert run_command(line) == 0
+    (done,) = Results.read(grid.parent / "results.jsonl").runs
+    assert done["status"] == "done" and "test/ce/accuracy" in done["metrics"]
+    (script,) = cluster.glob("*.batch")
+    assert "--time=60" in script.read_text()
 
 
 def test_job_that_slurm_has_ended_is_a_failed_run_whose_log_says_so(cluster, planned, tmp_path, monkeypatch):
@@ -113,6 +131,7 @@ def test_job_that_slurm_has_ended_is_a_failed_run_whose_log_says_so(cluster, pla
     ("settings", "told"),
     [
         ({}, "cluster.time: give the minutes that a run may take"),
+        ({"time": "1:00:00"}, "cluster.time: give the minutes that a run may take"),
         ({"time": 5, "partitoin": "a"}, r"cluster: .*partitoin"),
     ],
 )
