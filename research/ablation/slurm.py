@@ -28,7 +28,7 @@ class Task:
 
     def __call__(self) -> int:
         cores = sorted(os.sched_getaffinity(0))
-        os.environ["OMP_NUM_THREADS"] = str(len(cores))
+        os.environ.setdefault("OMP_NUM_THREADS", str(len(cores)))
         self.process = get_context("spawn").Process(target=work, args=(self.job, cores))
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])  # SLURM sends it to all processes: the run inherits
         self.process.start()  # that it does not hear it

@@ -38,6 +38,7 @@ def cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("LITTLE_SLURM", str(state))
     monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv(CHOSEN, raising=False)
     submitit.SlurmJob.watcher.clear()
     return state
