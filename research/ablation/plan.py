@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm  # type: ignore[import-untyped]
+
 from research.ablation.grid import FIRST, Arm, Grid
 from research.ablation.job import Job
 from research.ablation.resolve import Resolved
@@ -44,7 +46,7 @@ class Plan:
         self.testing = any(name.startswith("test/") for name in grid.metrics)
         self.firsts: dict[str, Planned] = {}  # by the job's key
         self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
-        resolved = [self._resolve(arm) for arm in self.arms]
+        resolved = [self._resolve(arm) for arm in tqdm(self.arms, "checking", unit="arm", leave=False, disable=None)]
         self.left_out = {str(arm): each.left_out for arm, each in zip(self.arms, resolved, strict=True)}
         for arm, each in zip(self.arms, resolved, strict=True):
             if self.testing and not each.tested():
