@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -68,7 +68,8 @@ def run(plan: Plan, arguments: list[str], workers: int) -> dict[str, str]:
 
     failed: dict[str, str] = {}
     waiting = plan.waiting()
-    pool = Workers(workers, max((cost["peak_memory_gb"] for cost in costs(plan)), default=0.0))
+    done = (run.job.record()["cost"]["peak_memory_gb"] for run in plan.runs if run.job.done)
+    pool = Workers(workers, max(done, default=0.0))
     since = time.monotonic()
     with tqdm(total=len(waiting), unit="run", disable=None) as bar:
         for number, (planned, status, seconds) in enumerate(pool.run(waiting), 1):
@@ -116,18 +117,21 @@ def described(plan: Plan, workers: int) -> str:
         lines.append(f"  {arm}" + (f"   (without {', '.join(gone)})" if gone else ""))
     known = costs(plan)
     if waiting and known:
-        seconds = mean(cost["total_seconds"] for cost in known)
-        left = duration(seconds * len(waiting) / workers)
-        lines.append(f"about {duration(seconds)} a run by those that are done: {left} left, {workers} at a time")
+        every = [seconds for arm in known.values() for seconds in arm]
+        left = duration(sum(mean(known.get(str(run.arm), every)) for run in waiting) / workers)
+        lines.append(f"about {duration(mean(every))} a run by those that are done: {left} left, {workers} at a time")
     elif waiting:
         lines.append("what a run costs is known when the first one is done")
     return "\n".join(lines)
 
 
-def costs(plan: Plan) -> list[dict[str, Any]]:
-    """Of the jobs that are done."""
-    done = {run.job.key: run.job for run in plan.runs if run.job.done}
-    return [job.record()["cost"] for job in done.values()]
+def costs(plan: Plan) -> dict[str, list[float]]:
+    """The seconds of the runs that are done, by their arms."""
+    known: dict[str, list[float]] = {}
+    for run in (*plan.runs, *plan.firsts.values()):
+        if run.job.done:
+            known.setdefault(str(run.arm), []).append(run.job.record()["cost"]["total_seconds"])
+    return known
 
 
 def told(plan: Plan, planned: Planned, seconds: float) -> str:

@@ -1,8 +1,10 @@
 """An arm's config as ``fit`` reads it, checked as ``fit`` checks it before a weight is loaded."""
 
 import inspect
+import json
 import pydoc
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,18 @@ class Resolved(TrainingCLI):
 
 def digests_of_data(config: Any) -> Iterator[str]:
     """Of the sources in a config, whatever part of it asks for them."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--source", type=Source)
     for part in parts(config):
         if isinstance(part, dict) and is_source(part) and not any(FIRST in word for word in words(part)):
-            source: Source = parser.instantiate(parser.parse_object({"source": part})).source
-            yield source.fingerprint()
+            yield fingerprint(json.dumps(part))
+
+
+@cache
+def fingerprint(described: str) -> str:
+    """Of a source, read once for all arms; ``fingerprint.cache_clear()`` before the data may have changed."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--source", type=Source)
+    source: Source = parser.instantiate(parser.parse_object({"source": json.loads(described)})).source
+    return source.fingerprint()
 
 
 def digests_of_files(config: Any) -> Iterator[str]:
