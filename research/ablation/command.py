@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -100,7 +100,8 @@ def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) 
     if on_slurm:
         pool = slurm(Path(plan.grid.runs) / plan.grid.name / "slurm", plan.grid.cluster)
     else:
-        pool = Workers(workers, max((cost["peak_memory_gb"] for cost in costs(plan)), default=0.0))
+        done = (run.job.record()["cost"]["peak_memory_gb"] for run in plan.runs if run.job.done)
+        pool = Workers(workers, max(done, default=0.0))
     since = time.monotonic()
     with tqdm(total=len(waiting), unit="run", disable=None) as bar:
         for number, (planned, status, seconds) in enumerate(pool.run(waiting), 1):
@@ -142,24 +143,27 @@ def described(plan: Plan, workers: int) -> str:
         f"{grid.path}: {len(plan.left_out)} arms, seeds {', '.join(map(str, grid.seeds))}: {len(jobs)} runs"
         + (f" (of {len(plan.runs)}, the others are equal)" if len(jobs) < len(plan.runs) else "")
         + f", {sum(1 for key in jobs if key not in {run.job.key for run in waiting})} done"
-        + (f"; {len(plan.firsts)} more come first" if plan.firsts else "")
+        + (f"; {len(more)} more come first" if (more := plan.firsts.keys() - jobs) else "")
     ]
     for arm, gone in plan.left_out.items():
         lines.append(f"  {arm}" + (f"   (without {', '.join(gone)})" if gone else ""))
     known = costs(plan)
     if waiting and known:
-        seconds = mean(cost["total_seconds"] for cost in known)
-        left = duration(seconds * len(waiting) / workers)
-        lines.append(f"about {duration(seconds)} a run by those that are done: {left} left, {workers} at a time")
+        every = [seconds for arm in known.values() for seconds in arm]
+        left = duration(sum(mean(known.get(str(run.arm), every)) for run in waiting) / workers)
+        lines.append(f"about {duration(mean(every))} a run by those that are done: {left} left, {workers} at a time")
     elif waiting:
         lines.append("what a run costs is known when the first one is done")
     return "\n".join(lines)
 
 
-def costs(plan: Plan) -> list[dict[str, Any]]:
-    """Of the jobs that are done."""
-    done = {run.job.key: run.job for run in plan.runs if run.job.done}
-    return [job.record()["cost"] for job in done.values()]
+def costs(plan: Plan) -> dict[str, list[float]]:
+    """The seconds of the runs that are done, by their arms."""
+    known: dict[str, list[float]] = {}
+    for run in (*plan.runs, *plan.firsts.values()):
+        if run.job.done:
+            known.setdefault(str(run.arm), []).append(run.job.record()["cost"]["total_seconds"])
+    return known
 
 
 def told(plan: Plan, planned: Planned, seconds: float) -> str:

@@ -37,7 +37,7 @@ class Budget:
     """How long each run trains: so many optimiser steps, or seconds of training."""
 
     steps: int | None = None
-    seconds: float | None = None
+    seconds: int | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.seconds is None):

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm  # type: ignore[import-untyped]
+
 from research.ablation.grid import FIRST, Arm, Grid
 from research.ablation.job import Job
-from research.ablation.resolve import Resolved
+from research.ablation.resolve import Resolved, fingerprint
 from research.ablation.results import Results, commit
 from research.errors import UserError
 
@@ -46,8 +48,9 @@ class Plan:
         self.folder = Path(grid.runs) / grid.name
         self.testing = any(name.startswith("test/") for name in grid.metrics)
         self.firsts: dict[str, Planned] = {}  # by the job's key
+        fingerprint.cache_clear()
         self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
-        resolved = [self._resolve(arm) for arm in self.arms]
+        resolved = [self._resolve(arm) for arm in tqdm(self.arms, "checking", unit="arm", leave=False, disable=None)]
         self.left_out = {str(arm): each.left_out for arm, each in zip(self.arms, resolved, strict=True)}
         for arm, each in zip(self.arms, resolved, strict=True):
             if self.testing and not each.tested():
@@ -129,7 +132,7 @@ class Plan:
             line["first"] = run.first.job.key
         if job.done:
             record = job.record()
-            if run.first is not None:
+            if run.first is not None and run.first.job.done:
                 record["cost"]["first_seconds"] = run.first.job.record()["cost"]["seconds"]
             return line | {"status": "done"} | record
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})

@@ -1,8 +1,10 @@
 """An arm's config as ``fit`` reads it, checked as ``fit`` checks it before a weight is loaded."""
 
 import inspect
+import json
 import pydoc
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,8 @@ class Resolved(TrainingCLI):
             self.digests = sorted({*digests_of_data(self.dump), *digests_of_files(self.dump["model"])})
         except UserError as error:
             raise UserError(f"{called}: {error}") from error
+        for name in ("model", "datamodule", "config_init"):
+            vars(self).pop(name, None)  # a grid has many arms, and each of them a tokenizer
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.datamodule.connect(self.model)
@@ -73,12 +77,18 @@ class Resolved(TrainingCLI):
 
 def digests_of_data(config: Any) -> Iterator[str]:
     """Of the sources in a config, whatever part of it asks for them."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--source", type=Source)
     for part in parts(config):
         if isinstance(part, dict) and is_source(part) and not any(FIRST in word for word in words(part)):
-            source: Source = parser.instantiate(parser.parse_object({"source": part})).source
-            yield source.fingerprint()
+            yield fingerprint(json.dumps(part))
+
+
+@cache
+def fingerprint(described: str) -> str:
+    """Of a source, read once for all arms; ``fingerprint.cache_clear()`` before the data may have changed."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--source", type=Source)
+    source: Source = parser.instantiate(parser.parse_object({"source": json.loads(described)})).source
+    return source.fingerprint()
 
 
 def digests_of_files(config: Any) -> Iterator[str]:

@@ -76,7 +76,7 @@ def test_values_that_are_mappings_or_null_and_seconds(read):
     first, second = (arm.options[2:] for arm in grid.arms())
     assert first[:2] == ["--model.weighting", "null"]
     assert second[:2] == ["--model.weighting", '{"class_path": "research.weighting.UncertaintyWeighting"}']
-    assert second[2:] == ["--trainer.max_time", '{"seconds": 90.0}']
+    assert second[2:] == ["--trainer.max_time", '{"seconds": 90}']
 
 
 FIRST = """\
