@@ -71,6 +71,15 @@ def test_pairs_that_name_no_run_are_refused(ablate, capsys, pairs, told):
     assert capsys.readouterr().err.strip().splitlines()[-1] == f"error: {told}"
 
 
+def test_search_that_is_not_there_or_not_for_slurm_is_refused(ablate, capsys, tmp_path):
+    assert ablate("--search", "--slurm") == 2
+    assert capsys.readouterr().err.startswith("error: --slurm runs all arms of a grid; a search")
+    path = tmp_path / "question" / "grid.yaml"
+    path.write_text(path.read_text().partition("search:")[0])
+    assert ablate("--search") == 2
+    assert "grid.yaml: has no search; add one, with metric: {validation/...: max}" in capsys.readouterr().err
+
+
 def test_arm_that_the_grid_excludes_is_no_failure(ablate, capsys):
     assert ablate("--arm", "objectives=-mlm", "lr=0.0003", "seed=3") == 0
     assert "excludes objectives=-mlm, lr=0.0003, seed=3" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from research.ablation.job import run  # noqa: E402
 from research.ablation.plan import Plan  # noqa: E402
 from research.ablation.study import Study  # noqa: E402
 from research.ablation.trials import write  # noqa: E402
+from research.ablation.tune import study_of  # noqa: E402
 from research.errors import UserError  # noqa: E402
 from research.run import CHOSEN  # noqa: E402
 from research.terminal import run_command  # noqa: E402
@@ -212,3 +214,10 @@ def test_validation_that_is_the_test_split_is_refused(grid_of, slices):
     Path("question/base.yaml").write_text(yaml.safe_dump(base))
     with pytest.raises(UserError, match=r"arm all: data.streams.intents.init_args.validation: the same source as test"):
         Study(grid)
+
+
+def test_without_optuna_the_error_names_the_extra(grid_of, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "research.ablation.study")
+    with pytest.raises(UserError, match=r"pip install 'hybrid-fine-tuning\[ablation\]'"):
+        study_of(grid_of(ONE))
