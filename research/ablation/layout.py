@@ -39,11 +39,9 @@ class Layout:
 
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
-        self.across = analysis.axes.index(TASK) if TASK in analysis.axes and len(analysis.axes) > 1 else None
+        self.across = analysis.axes.index(TASK) if TASK in analysis.axes else None
         self.axes = [axis for i, axis in enumerate(analysis.axes) if i != self.across]
-        tasks: list[str | None] = (
-            [None] if self.across is None else [*dict.fromkeys(a[self.across] for a in analysis.arms)]
-        )
+        tasks = [None] if self.across is None else dict.fromkeys(arm[self.across] for arm in analysis.arms)
         every = [Column(task, metric) for task in tasks for metric in analysis.metrics]
         self.columns = [column for column in every if self._measured(column)]
         self.rows: list[Arm] = list(dict.fromkeys(self.row(arm) for arm in analysis.arms))

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from research.ablation.analysis import Analysis
 from research.ablation.latex import latex
@@ -27,10 +28,11 @@ def write(results: Results, folder: Path) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / f".{name}.new").write_text(text, encoding="utf-8")
-        for name in texts:
-            os.replace(folder / f".{name}.new", folder / name)
+        with TemporaryDirectory(dir=folder, prefix=".results") as work:
+            for name, text in texts.items():
+                (Path(work) / name).write_text(text, encoding="utf-8")
+            for name in texts:
+                os.replace(Path(work) / name, folder / name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
 

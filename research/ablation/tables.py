@@ -18,7 +18,7 @@ MARKS = {1: " ▲", 0: "", -1: " ▼"}
 def markdown(layout: Layout, folder: Path) -> str:
     """All tables, with links from ``folder`` to the runs."""
     analysis = layout.analysis
-    head = [*layout.axes, *(f"{c} {ARROWS[analysis.metrics[c.metric]]}" for c in layout.columns)] or ["arm"]
+    head = [*(layout.axes or ["arm"]), *(f"{c} {ARROWS[analysis.metrics[c.metric]]}" for c in layout.columns)]
     rows = [
         [*labels(layout, row), *map(_markdown_cell, cells)]
         for row, cells in zip(layout.rows, layout.cells, strict=True)
