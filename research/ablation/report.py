@@ -17,15 +17,21 @@ def write(results: Results, folder: Path) -> None:
     """All four files, or none of them.
 
     Raises:
-        UserError: if the folder cannot be written.
+        UserError: if the folder cannot be written, or a library is missing.
     """
     layout = Layout(Analysis(results))
-    texts = {
-        "results.md": markdown(layout, folder),
-        "results.tex": latex(layout),
-        "results.csv": comma_separated(layout.analysis),
-        "results.html": page(layout, folder),
-    }
+    try:
+        texts = {
+            "results.md": markdown(layout, folder),
+            "results.tex": latex(layout),
+            "results.csv": comma_separated(layout.analysis),
+            "results.html": page(layout, folder),
+        }
+    except ModuleNotFoundError as error:
+        extra = "pip install 'hybrid-fine-tuning[ablation]'"
+        raise UserError(
+            f"tables of a grid need {error.name} of the extra: {extra}; then ablate --report {folder}"
+        ) from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder, prefix=".results") as work:

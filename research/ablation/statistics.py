@@ -100,9 +100,11 @@ def least_p(seeds: int) -> float:
 
 def holm(p: Sequence[float]) -> list[float]:
     """The p of a family of comparisons, corrected so that p is the chance of any false alarm among them (Holm 1979)."""
+    if not p:
+        return []
     from statsmodels.stats.multitest import multipletests
 
-    return [float(one) for one in multipletests(p, method="holm")[1]] if p else []
+    return [float(one) for one in multipletests(p, method="holm")[1]]
 
 
 def effect_size(differences: "Sequence[float] | ndarray") -> float | None:

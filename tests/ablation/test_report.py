@@ -1,6 +1,7 @@
 """The four files come from ``results.jsonl`` alone, the same each time, and all of them or none."""
 
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,3 +49,11 @@ def test_a_full_disk_leaves_the_old_files(results: Results, tmp_path: Path) -> N
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"results.jsonl: no such file"):
         rebuild(tmp_path)
+
+
+def test_a_missing_library_is_named(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("statsmodels", "statsmodels.stats.multitest"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"hybrid-fine-tuning\[ablation\]'; then ablate --report"):
+        write(results, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -55,14 +55,31 @@ def test_markdown_tells_what_is_there_and_what_is_not(layout: Layout) -> None:
 
 def test_markdown_leads_to_the_runs(layout: Layout) -> None:
     text = markdown(layout, Path("experiments/question"))
-    (line,) = [line for line in text.splitlines() if line.startswith("| sst_2, all | [0]")]
+    (line,) = [line for line in text.splitlines() if line.startswith("| sst_2, all | 10.0 | 1.00 | [0]")]
     assert "[0](../../runs/ablations/question/0015), " in line
     assert "[2](../../runs/ablations/question/0017) missing" in line and "/0019) failed" in line
     assert "`python -m research.cli fit --config sst_2_all.yaml --seed_everything SEED`" in line
 
 
-def test_one_run_is_repeated_with_its_seed() -> None:
-    assert repeat([{"options": ["--a", "b c", "--s", "0"]}]) == "python -m research.cli fit --a 'b c' --s 0"
+def test_figures_name_the_commits_of_their_runs(layout: Layout) -> None:
+    layout.analysis.arms["trec", "all"][0]["commit"] = "def5678"
+    assert "`python -m research.cli ablate` at commit def5678, abc1234; experiments" in markdown(layout, Path())
+
+
+def test_the_command_of_an_arm_says_where_its_runs_differ() -> None:
+    runs = [
+        {"seed": seed, "options": ["--a", "b c", "--t", f"runs/{key}", "--s", str(seed)]}
+        for seed, key in ((0, "x"), (1, "y"))
+    ]
+    fit = "python -m research.cli fit --a 'b c'"
+    assert repeat(runs) == fit + " --t {runs/x,runs/y} --s SEED"
+    assert repeat(runs[:1]) == fit + " --t runs/x --s 0"
+
+
+def test_a_run_that_came_first_is_paid_for(results_of: Callable[..., Results]) -> None:
+    results = results_of({}, {(): measured(0.5, 0.7)})
+    results.runs[0]["cost"]["first_seconds"] = 30
+    assert Analysis(results).cost((), "seconds") == [40, 10]
 
 
 def test_few_seeds_are_told_what_they_cannot_show() -> None:
@@ -99,6 +116,7 @@ def test_csv_holds_the_figures_as_measured(layout: Layout) -> None:
     row = rows["trec", "-kd", ACCURACY]
     assert float(row["mean"]) == pytest.approx(0.4) and float(row["difference"]) == pytest.approx(-0.2)
     assert float(row["p"]) == pytest.approx(0.015625) and row["baseline"] == "trec, all" and row["examples"] == "0"
+    assert (row["training_seconds"], row["tokens"], row["peak_memory_gb"]) == ("10.0", "50.0", "1.0")
     row = rows["sst_2", "all", ACCURACY]
     assert (row["asked"], row["seeds"], row["failed"], row["done"], row["p"]) == ("7", "2", "1", "0 1", "")
     assert row["keys"].split()[0] == "0015" and row["runs"].split()[0] == "runs/ablations/question/0015"
