@@ -101,8 +101,6 @@ class TrainingCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         self.left_out = leave_out(config, config.pop("without"))
-        if self.left_out:
-            log.info("left out: %s", ", ".join(self.left_out))
         check_precision(config.trainer)
         if config.run.name is None:
             config.run.name = self._name_of_config()
@@ -140,6 +138,8 @@ class TrainingCLI(LightningCLI):
         fitting = self.subcommand == "fit"
         if fitting:
             self._save_config()
+            if self.left_out:
+                log.info("left out: %s", ", ".join(self.left_out))
         chosen = trainer.get("logger")
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False

@@ -31,12 +31,19 @@ def main(arguments: list[str]) -> int:
         description=f"{__doc__} Every key of the grid can be set too, such as --seeds [0] or --budget.steps 10.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, type=Path, help="the grid, such as experiments/NAME/grid.yaml")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", type=Path, help="the grid, such as experiments/NAME/grid.yaml")
+    what.add_argument("--report", type=Path, metavar="FOLDER", help="make the tables anew from its results.jsonl")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, which share the cores (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="check all arms, show them and what they cost")
     chosen, keys = parser.parse_known_args(arguments)
     if chosen.workers < 1:
         raise UserError(f"--workers is {chosen.workers}; it must be at least 1")
+    if chosen.report:
+        from research.ablation.report import rebuild
+
+        rebuild(chosen.report)
+        return 0
     grid = Grid.read(chosen.config, *keys)
     from research.ablation.plan import Plan
 
@@ -47,7 +54,8 @@ def main(arguments: list[str]) -> int:
     with owned(plan):
         failed = run(plan, arguments, chosen.workers)
     for key, log in failed.items():
-        print(f"\nfailed: {', '.join(str(r) for r in plan.runs if r.job.key == key)}\n{log}", file=sys.stderr)
+        names = [str(run) for run in (*plan.firsts.values(), *plan.runs) if run.job.key == key]
+        print(f"\nfailed: {'; '.join(names)}\n{log}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -56,6 +64,7 @@ def run(plan: Plan, arguments: list[str], workers: int) -> dict[str, str]:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.local import Workers
+    from research.ablation.report import write
 
     failed: dict[str, str] = {}
     waiting = plan.waiting()
@@ -65,14 +74,19 @@ def run(plan: Plan, arguments: list[str], workers: int) -> dict[str, str]:
         for number, (planned, status, seconds) in enumerate(pool.run(waiting), 1):
             if status or not planned.job.done:
                 failed[planned.job.key] = f"{planned.job.log()}\nexit status {status}"
+                if not planned.ready:
+                    failed[planned.job.key] = f"the run that comes first failed: {planned.first}"
+            plan.tidy()
             plan.results(arguments, failed).write(plan.grid.results)
             left = (time.monotonic() - since) / number * (len(waiting) - number)
             bar.write(f"[{number}/{len(waiting)}] {told(plan, planned, seconds)}; {duration(left)} left")
             bar.update()
             if number == 1 and workers > 1 and pool.fitting() < workers:
                 bar.write(f"{pool.peak:.1f} GB a run: {pool.fitting()} of {workers} fit into {pool.memory:.1f} GB")
-    plan.results(arguments, failed).write(plan.grid.results)
-    print(f"written to {plan.grid.results}")
+    results = plan.results(arguments, failed)
+    results.write(plan.grid.results)
+    write(results, plan.grid.results.parent)
+    print(f"written to {plan.grid.results.parent}/: results.jsonl, .md, .tex, .csv, .html")
     return failed
 
 
@@ -95,7 +109,8 @@ def described(plan: Plan, workers: int) -> str:
     lines = [
         f"{grid.path}: {len(plan.left_out)} arms, seeds {', '.join(map(str, grid.seeds))}: {len(jobs)} runs"
         + (f" (of {len(plan.runs)}, the others are equal)" if len(jobs) < len(plan.runs) else "")
-        + f", {len(jobs) - len(waiting)} done"
+        + f", {sum(1 for key in jobs if key not in {run.job.key for run in waiting})} done"
+        + (f"; {len(plan.firsts)} more come first" if plan.firsts else "")
     ]
     for arm, gone in plan.left_out.items():
         lines.append(f"  {arm}" + (f"   (without {', '.join(gone)})" if gone else ""))
@@ -120,7 +135,9 @@ def told(plan: Plan, planned: Planned, seconds: float) -> str:
     if not planned.job.done:
         return f"{planned}: FAILED after {duration(seconds)}, see {planned.job.folder}/log.txt"
     metrics = planned.job.record()["metrics"]
-    figures = (f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics)
+    figures = [f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics]
+    if not any(run.job is planned.job for run in plan.runs):
+        figures = ["comes first, done"]
     return f"{planned}: {', '.join(figures)} ({duration(seconds)})"
 
 

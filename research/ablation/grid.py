@@ -12,14 +12,19 @@ from research.config_settings import settings_of
 from research.errors import UserError
 
 LEAVE, ADD = "leave_one_out", "add_one_in"
+FIRST = "{first}"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A value of each axis, and the options of ``fit`` that they stand for."""
+    """A value of each axis, and the options of ``fit`` that they stand for.
+
+    In the options ``{first}`` stands for the folder of the run of ``first`` with the same seed.
+    """
 
     coordinates: dict[str, str]
     options: list[str]
+    first: "Arm | None" = None
 
     def __str__(self) -> str:
         return ", ".join(self.coordinates.values()) or "base"
@@ -54,6 +59,9 @@ class Grid:
             ``config`` for files. Two short forms: one dotted key with a list of its values, and ``leave_one_out``
             or ``add_one_in`` with a list of objectives, whose values are ``all``, ``-NAME`` and ``none``, ``+NAME``.
             Later axes overrule earlier ones.
+        first: what a run that comes first changes in the base, such as the training of a teacher, and ``axes``: those
+            whose values it shares with its arm. It may stand in a value of an axis too. ``{first}`` in other changes
+            is the folder of that run, which has the arm's seed; an arm without it has no first run.
         metrics: which figures of a run are compared, and whether ``max`` or ``min`` is better.
         exclude: arms that have all values of an entry are left out.
         seeds: of the runs.
@@ -71,6 +79,7 @@ class Grid:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
     seed_keys: list[str] = field(default_factory=list)
     budget: Budget | None = None
+    first: dict | None = None
     baseline: dict = field(default_factory=dict)
     runs: str = "runs/ablations"
     keep_checkpoints: bool = False
@@ -132,15 +141,10 @@ class Grid:
 
     def arms(self) -> list[Arm]:
         """All arms that are not excluded, the last axis moving fastest."""
-        shared = self._files(self.base)
-        budget = self.budget.options() if self.budget else []
-        out = []
-        for values in itertools.product(*(self.values(axis).items() for axis in self.axes)):
-            coordinates = dict(zip(self.axes, (name for name, _ in values), strict=True))
-            if not any(entry.items() <= coordinates.items() for entry in self.exclude):
-                changes = itertools.chain.from_iterable(options for _, options in values)
-                out.append(Arm(coordinates, [*shared, *changes, *budget]))
-        return out
+        points = (dict(zip(self.axes, names, strict=True)) for names in itertools.product(*map(self.values, self.axes)))
+        return [
+            self._arm(point) for point in points if not any(entry.items() <= point.items() for entry in self.exclude)
+        ]
 
     def seeded(self, seed: int) -> list[str]:
         """The options that give a run its seed."""
@@ -158,11 +162,38 @@ class Grid:
             return {named(value): [f"--{key}", named(value)] for value in given[key]}
         return {named(name): list(self._options(change)) for name, change in given.items()}
 
+    def _arm(self, coordinates: dict[str, str]) -> Arm:
+        options = self._at(coordinates)
+        if not any(FIRST in option for option in options):
+            return Arm(coordinates, options)
+        changes = [self.axes[axis].get(value) for axis, value in coordinates.items()]
+        given = [change["first"] for change in changes if isinstance(change, dict) and "first" in change]
+        if not (given := given or [self.first] * bool(self.first)):
+            raise UserError(f"arm {Arm(coordinates, [])}: {FIRST} stands for a first run; say which by the key first")
+        if len(given) > 1:
+            raise UserError(f"arm {Arm(coordinates, [])}: two of its values have a first run; it can have one")
+        shared = {axis: coordinates[axis] for axis in self._shared(given[0])}
+        first = [*self._at(shared), *self._options({k: v for k, v in given[0].items() if k != "axes"})]
+        if any(FIRST in option for option in first):
+            raise UserError(f"first: {FIRST} stands in its own options")
+        return Arm(coordinates, options, Arm(shared, first))
+
+    def _shared(self, first: Mapping[str, Any]) -> list[str]:
+        axes: list[str] = first.get("axes", [])
+        if unknown := [axis for axis in axes if axis not in self.axes]:
+            raise UserError(f"first.axes: there is no axis {unknown[0]}; there are {', '.join(self.axes)}")
+        return axes
+
+    def _at(self, coordinates: Mapping[str, str]) -> list[str]:
+        """The options of some values, after those of the base and before those of the budget."""
+        changes = itertools.chain.from_iterable(self.values(axis)[value] for axis, value in coordinates.items())
+        return [*self._files(self.base), *changes, *(self.budget.options() if self.budget else [])]
+
     def _options(self, change: Mapping[str, Any]) -> Iterator[str]:
         for key, value in change.items():
             if key == "config":
                 yield from self._files(value)
-            else:
+            elif key != "first":
                 yield from (f"--{key}", named(value))
 
     def _files(self, names: str | list[str]) -> list[str]:

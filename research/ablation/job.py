@@ -15,16 +15,16 @@ from typing import Any
 WRITES = {"fit": "fit.json", "test": "test.json", "predict": "predictions.jsonl"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """What is run, and where.
 
     Args:
         key: a digest of all that decides its figures.
-        folder: of the run; ``record.json`` in it says that it is done.
+        folder: of the run; ``record.json`` is the last that is written there.
         options: of ``fit``, ``test`` and ``predict``.
         stages: what follows the fit.
-        keep: leave the checkpoint when it is done.
+        keep: its checkpoint is wanted too.
     """
 
     key: str
@@ -34,12 +34,21 @@ class Job:
     keep: bool
 
     @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
     def done(self) -> bool:
-        return (self.folder / "record.json").is_file()
+        written = (self.folder / name for name in ("record.json", *(WRITES[stage] for stage in self.stages)))
+        return all(path.is_file() for path in written) and (self.checkpoint.is_file() or not self.keep)
 
     def record(self) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((self.folder / "record.json").read_text())
         return record
+
+    def forget(self) -> None:
+        """Delete its weights."""
+        shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
 
     def log(self, lines: int = 15) -> str:
         """The end of what the run said."""
@@ -79,12 +88,11 @@ def run(job: Job) -> int:
     os.environ |= {CHOSEN: str(job.folder), "HYBRID_TRACEBACK": "1"}
     options = [*job.options, "--run.folder", str(job.folder.parent), "--run.name", job.key]
     options += ["--trainer.enable_progress_bar", "false"]
-    last = job.folder / "checkpoints" / "last.ckpt"
-    missing = [stage for stage in ("fit", *job.stages) if not (job.folder / WRITES[stage]).exists()]
-    if missing and not last.exists():
-        missing = ["fit", *job.stages]
-    for stage in missing:
-        going_on = ["--ckpt_path", str(last)] if last.exists() else []
+    there = job.checkpoint.exists()
+    for stage in ("fit", *job.stages):
+        if there and (job.folder / WRITES[stage]).exists():
+            continue
+        going_on = ["--ckpt_path", str(job.checkpoint)] if job.checkpoint.exists() else []
         if status := run_command([stage, *options, *going_on]):
             return status
     made = record(job.folder)
@@ -93,7 +101,7 @@ def run(job: Job) -> int:
     work.write_text(json.dumps(made))
     os.replace(work, job.folder / "record.json")
     if not job.keep:
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+        job.forget()
     return 0
 
 

@@ -48,11 +48,15 @@ class Workers:
 
         An exception, such as a KeyboardInterrupt, has all that run save themselves and stop.
         """
-        queue = waiting[::-1]
+        queue = list(waiting)
         try:
             while queue or self.running:
-                while queue and len(self.running) < self.fitting():
-                    self._start(queue.pop())
+                while len(self.running) < self.fitting() and (ready := next((p for p in queue if p.ready), None)):
+                    queue.remove(ready)
+                    self._start(ready)
+                if not self.running:  # what is left waits for a run that failed
+                    yield from ((planned, 1, 0.0) for planned in queue)
+                    return
                 for sentinel in connection.wait([*self.running]):
                     process, planned, cores, since = self.running.pop(sentinel)
                     process.join()

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from research.ablation.grid import Arm, Grid
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from research.ablation.grid import FIRST, Arm, Grid
 from research.ablation.job import Job
 from research.ablation.resolve import Resolved
 from research.ablation.results import Results, commit
@@ -15,12 +17,17 @@ from research.errors import UserError
 
 @dataclass
 class Planned:
-    """A run of the grid. Two arms that come to the same config share a job."""
+    """A run of the grid, or one that comes first. Two arms that come to the same config share a job."""
 
     arm: Arm
     seed: int
     options: list[str]
     job: Job
+    first: "Planned | None" = None
+
+    @property
+    def ready(self) -> bool:
+        return self.first is None or self.first.job.done
 
     def __str__(self) -> str:
         return f"{self.arm}, seed {self.seed}"
@@ -34,33 +41,69 @@ class Plan:
     """
 
     def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-        self.left_out: dict[str, list[str]] = {}
-        folder, testing = Path(grid.runs) / grid.name, any(name.startswith("test/") for name in grid.metrics)
-        jobs: dict[tuple[str, int], Planned] = {}
-        given = set[str]()
-        for arm in (arms := grid.arms()):
-            resolved = Resolved(arm)
-            if testing and not resolved.tested():
+        self.grid, self.arms = grid, grid.arms()
+        self.folder = Path(grid.runs) / grid.name
+        self.testing = any(name.startswith("test/") for name in grid.metrics)
+        self.firsts: dict[str, Planned] = {}  # by the job's key
+        self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
+        resolved = [self._resolve(arm) for arm in tqdm(self.arms, "checking", unit="arm", leave=False, disable=None)]
+        self.left_out = {str(arm): each.left_out for arm, each in zip(self.arms, resolved, strict=True)}
+        for arm, each in zip(self.arms, resolved, strict=True):
+            if self.testing and not each.tested():
                 raise UserError(f"arm {arm}: data.streams: no stream has a test split; set test on one of them")
-            classified = resolved.tested("classify") if testing else []
-            given |= {metric for metric in grid.metrics if resolved.can_give(metric)}
-            self.left_out[str(arm)] = resolved.left_out
-            for seed in grid.seeds:
-                key = resolved.key(seed, grid.seed_keys, testing)
-                options = [*arm.options, *grid.seeded(seed)]
-                stages = ("test",) * testing + ("predict",) * bool(classified)
-                job = Job(key, folder / key, options, stages, grid.keep_checkpoints)
-                jobs[str(arm), seed] = Planned(arm, seed, options, job)
         for metric in grid.metrics:
-            if metric not in given:
+            if not any(each.can_give(metric) for each in resolved):
                 raise UserError(f"metrics.{metric}: no arm has an objective '{metric.split('/')[1]}', or callbacks")
-        self.runs = [jobs[str(arm), seed] for seed in grid.seeds for arm in arms]
+        self.runs = [self._planned(arm, seed) for seed in grid.seeds for arm in self.arms]
+
+    def _resolve(self, arm: Arm, called: str = "arm") -> Resolved:
+        known = shlex.join(arm.options)
+        if known not in self._resolved:
+            self._resolved[known] = Resolved(arm, f"{called} {arm}")
+        return self._resolved[known]
+
+    def _planned(self, arm: Arm, seed: int) -> Planned:
+        resolved = self._resolve(arm)
+        options, first, stages = [*arm.options, *self.grid.seeded(seed)], None, ["test"] * self.testing
+        if arm.first is not None:
+            first = self._first(arm.first, seed)
+            options = [option.replace(FIRST, str(first.job.folder)) for option in options]
+        if self.testing and resolved.tested("classify"):
+            stages.append("predict")
+        job = self._job(resolved.key(seed, self.grid.seed_keys, *([first.job.key] if first else [])), options, stages)
+        if first is not None and not job.done:
+            first.job.keep = True
+        return Planned(arm, seed, options, job, first)
+
+    def _first(self, arm: Arm, seed: int) -> Planned:
+        options = [*arm.options, *self.grid.seeded(seed)]
+        job = self._job(self._resolve(arm, "first run of").key(seed, self.grid.seed_keys), options, [])
+        return self.firsts.setdefault(job.key, Planned(arm, seed, options, job))
+
+    def _job(self, key: str, options: list[str], stages: list[str]) -> Job:
+        """The job of that key: an arm may be another's first run too."""
+        job = self._jobs.setdefault(key, Job(key, self.folder / key, options, (), self.grid.keep_checkpoints))
+        job.stages = max(job.stages, tuple(stages), key=len)
+        return job
 
     def waiting(self) -> list[Planned]:
-        """What is not done, each job once."""
-        first = {run.job.key: run for run in reversed(self.runs)}
-        return [run for run in self.runs if first[run.job.key] is run and not run.job.done]
+        """What is not done, each job once, and after the run that comes before it."""
+        queue: dict[str, Planned] = {}
+        for run in self.runs:
+            if not run.job.done:
+                for each in (run.first, run):
+                    if each is not None and not each.job.done:
+                        queue.setdefault(each.job.key, each)
+        return [*queue.values()]
+
+    def tidy(self) -> None:
+        """Delete the weights of first runs that no run waits for."""
+        needed = {run.first.job.key for run in self.runs if run.first is not None and not run.job.done}
+        for key, first in self.firsts.items():
+            if key not in needed and not self.grid.keep_checkpoints:
+                first.job.keep = False
+                if first.job.done:  # and not still tested
+                    first.job.forget()
 
     def results(self, arguments: list[str], failed: Mapping[str, str]) -> Results:
         """What is known now; ``failed`` has what went wrong, by the job's key."""
@@ -80,6 +123,11 @@ class Plan:
         job = run.job
         line = {"arm": run.arm.coordinates, "seed": run.seed, "status": "missing", "key": job.key,
                 "run": str(job.folder), "options": run.options}  # fmt: skip
+        if run.first is not None:
+            line["first"] = run.first.job.key
         if job.done:
-            return line | {"status": "done"} | job.record()
+            record = job.record()
+            if run.first is not None:
+                record["cost"]["first_seconds"] = run.first.job.record()["cost"]["seconds"]
+            return line | {"status": "done"} | record
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})

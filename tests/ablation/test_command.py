@@ -98,6 +98,10 @@ def test_killed_midway_and_run_again(grid_file, tmp_path, monkeypatch, capfd):
         assert line["cost"]["steps"] == 25
         assert not (Path(line["run"]) / "checkpoints").exists()
 
+    table = (grid.parent / "results.md").read_text()
+    assert run_command(["ablate", "--report", str(grid.parent)]) == 0
+    assert (grid.parent / "results.md").read_text() == table
+
     before = {path: path.stat().st_mtime_ns for path in runs.glob("*/*/record.json")}
     table = results.runs
     assert run_command(["ablate", "--config", str(grid), "--dry-run"]) == 0
@@ -106,6 +110,49 @@ def test_killed_midway_and_run_again(grid_file, tmp_path, monkeypatch, capfd):
     assert "a run by those that are done" in said
     assert {path: path.stat().st_mtime_ns for path in runs.glob("*/*/record.json")} == before
     assert Results.read(grid.parent / "results.jsonl").runs == table
+
+
+TEACHER = "{class_path: research.models.LiveTeacher, init_args: {checkpoint: %s/checkpoints/last.ckpt}}"
+KD = "{class_path: research.objectives.Distillation, init_args: {stream: intents}}"
+TAUGHT = f"""\
+axes:
+  kind:
+    alone: {{}}
+    soft: &taught {{model.teacher: {TEACHER % "'{first}'"}, model.objectives.kd: {KD}}}
+    hard: {{<<: *taught, model.optimisation.lr: 2.0e-3}}
+first: {{without: [mlm, nce], trainer.max_steps: 3}}
+seeds: [1]
+budget: {{steps: 4}}
+metrics: {{test/ce/accuracy: max}}
+""".replace("'{first}'/checkpoints/last.ckpt", '"{first}/checkpoints/last.ckpt"')
+
+
+def test_a_teacher_is_trained_first_and_once(grid_file, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    grid, runs = grid_file(TAUGHT), tmp_path / "runs"
+    assert run_command(["ablate", "--config", str(grid)]) == 0
+    said = capfd.readouterr().out
+    assert "3 arms, seeds 1: 3 runs, 0 done; 1 more come first" in said
+    assert "[4/4]" in said and said.index("[1/4] alone") < said.index("[2/4] base, seed 1: comes first, done")
+    lines = {line["arm"]["kind"]: line for line in Results.read(grid.parent / "results.jsonl").runs}
+    first = runs / "question" / lines["soft"]["first"]
+    assert lines["hard"]["first"] == first.name and "first" not in lines["alone"]
+    record = json.loads((first / "record.json").read_text())
+    assert lines["soft"]["cost"]["first_seconds"] == record["cost"]["seconds"]
+    assert record["cost"]["steps"] == 3
+    assert not any(runs.glob("*/*/checkpoints"))  # no run waits for the teacher any more
+
+    common = ["--config", str(grid.parent / "base.yaml"), "--run.folder", str(tmp_path), "--seed_everything", "1"]
+    assert (
+        run_command(["fit", *common, "--run.name", "teacher", "--without", "[mlm, nce]", "--trainer.max_steps", "3"])
+        == 0
+    )
+    taught = [*common, "--run.name", "soft", "--trainer.max_steps", "4", "--model.objectives.kd", KD,
+              "--model.teacher", TEACHER % (tmp_path / "teacher")]  # fmt: skip
+    assert run_command(["fit", *taught]) == 0
+    assert run_command(["test", *taught, "--ckpt_path", "last"]) == 0
+    expected = json.loads((tmp_path / "soft" / "test.json").read_text())
+    assert {name: lines["soft"]["metrics"][name] for name in expected} == expected
 
 
 @pytest.mark.slow

@@ -79,6 +79,57 @@ def test_values_that_are_mappings_or_null_and_seconds(read):
     assert second[2:] == ["--trainer.max_time", '{"seconds": 90.0}']
 
 
+FIRST = """\
+base: base.yaml
+axes:
+  task: {trec: {config: trec.yaml}, sst2: {config: sst2.yaml}}
+  depth: {model.student.init_args.keep_layers: [[0], [0, 5]]}
+  kind:
+    alone: {}
+    taught: {model.teacher.init_args.checkpoint: "{first}/checkpoints/last.ckpt"}
+first: {axes: [task], config: teacher.yaml}
+budget: {steps: 9}
+seeds: [0]
+metrics: {test/ce/accuracy: max}
+"""
+
+
+def test_a_run_that_comes_first_shares_the_axes_that_it_names(read, tmp_path):
+    arms = {str(arm): arm for arm in read(FIRST).arms()}
+    firsts = {name: arm.first for name, arm in arms.items() if arm.first is not None}
+    assert [*firsts] == [f"{task}, {depth}, taught" for task in ("trec", "sst2") for depth in ("[0]", "[0, 5]")]
+    assert arms["trec, [0], taught"].first == arms["trec, [0, 5], taught"].first
+    assert firsts["sst2, [0], taught"].coordinates == {"task": "sst2"}
+    folder = tmp_path / "question"
+    assert firsts["sst2, [0], taught"].options == [
+        "--config", f"{folder}/base.yaml", "--config", f"{folder}/sst2.yaml", "--trainer.max_steps", "9",
+        "--trainer.max_epochs", "-1", "--config", f"{folder}/teacher.yaml",
+    ]  # fmt: skip
+    inside = FIRST.replace("first: {axes: [task], config: teacher.yaml}\n", "")
+    inside = inside.replace("taught: {", "taught: {first: {config: teacher.yaml}, ")
+    assert {arm.first.options[-1] for arm in read(inside).arms() if arm.first} == {f"{folder}/teacher.yaml"}
+    both = FIRST.replace("alone: {}", "own: {first: {config: own.yaml}, model.teacher: '{first}'}")
+    assert read(both).arms()[0].first.options[-1] == f"{folder}/own.yaml"  # rather than the grid's
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "first: {axes: [task], config: teacher.yaml}\n",
+            "",
+            r"arm trec, \[0\], taught: {first} stands for a first run",
+        ),
+        ("axes: [task]", "axes: [tusk]", "grid.yaml:8: first.axes: there is no axis tusk; there are task, depth, kind"),
+        ("axes: [task]", "axes: [kind]", "grid.yaml:8: first: {first} stands in its own options"),
+    ],
+)
+def test_first_runs_that_cannot_be_are_refused(read, old, new, told):
+    assert old in FIRST
+    with pytest.raises(UserError, match=told):
+        read(FIRST.replace(old, new))
+
+
 def test_the_command_line_overrules_the_file(read):
     assert read(GRID, "--seeds", "[9]").seeds == [9]
 

@@ -48,6 +48,25 @@ def test_the_key_follows_the_data_and_the_config_and_nothing_else(plan, slices, 
     assert plan(axes % (data, "")).runs[0].job.key != first
 
 
+def test_an_arm_that_is_the_first_run_of_another_is_run_once(plan, tmp_path):
+    axes = """\
+axes:
+  kind:
+    teacher: {}
+    taught: {model.teacher: {class_path: research.models.LiveTeacher, init_args: {checkpoint: "{first}/last.ckpt"}}}
+first: {run.tags: [teacher]}
+seeds: [0, 1]
+"""
+    made = plan(METRICS + axes)
+    teacher, taught = made.runs[:2]
+    assert taught.first.job is teacher.job
+    assert teacher.job.stages == ("test", "predict") and teacher.job.keep and not taught.job.keep
+    assert [run.job.key for run in made.waiting()] == [run.job.key for run in made.runs]
+    assert taught.ready is False
+    assert f"checkpoint: {teacher.job.folder}/last.ckpt".replace(": ", '": "') in taught.options[3]
+    assert taught.arm.options[3].endswith('{first}/last.ckpt"}}')
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
