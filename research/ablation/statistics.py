@@ -42,7 +42,7 @@ def interval(values: "Sequence[float] | ndarray") -> Interval:
 
 def student(degrees: float) -> float:
     """The quantile of Student's t that leaves 2.5% above."""
-    from scipy.stats import t
+    from scipy.stats import t  # type: ignore[import-untyped]
 
     return float(t.ppf(0.975, degrees))
 
@@ -102,7 +102,7 @@ def holm(p: Sequence[float]) -> list[float]:
     """The p of a family of comparisons, corrected so that p is the chance of any false alarm among them (Holm 1979)."""
     if not p:
         return []
-    from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
     return [float(one) for one in multipletests(p, method="holm")[1]]
 
@@ -129,7 +129,7 @@ def seeds_needed(effect: float) -> float:
     three are enough.
     """
     from scipy.stats import norm
-    from statsmodels.stats.power import TTestPower
+    from statsmodels.stats.power import TTestPower  # type: ignore[import-untyped]
 
     if not (size := min(abs(effect), 5.0)):  # of far larger ones TTestPower gives no number
         return math.inf

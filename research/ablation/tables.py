@@ -75,9 +75,11 @@ def told(analysis: Analysis) -> str:
 
 
 def labels(layout: Layout, row: Arm) -> list[str]:
-    """A row's value of each axis; the last says so where it is the baseline."""
-    values = list(row) or ["base"]
-    return [*values[:-1], values[-1] + " (baseline)"] if layout.is_baseline(row) else values
+    """A row's value of each axis; what makes it the baseline of others says so."""
+    if not row:
+        return ["base"]
+    chosen = layout.analysis.header["baseline"] if layout.is_baseline(row) else {}
+    return [f"{v} (baseline)" if axis in chosen else v for axis, v in zip(layout.axes, row, strict=True)]
 
 
 def repeat(runs: Sequence[dict[str, Any]]) -> str:

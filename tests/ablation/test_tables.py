@@ -12,7 +12,7 @@ from research.ablation.analysis import Analysis
 from research.ablation.latex import latex
 from research.ablation.layout import Layout, floor
 from research.ablation.results import Results
-from research.ablation.tables import comma_separated, markdown, repeat
+from research.ablation.tables import comma_separated, labels, markdown, repeat
 
 ACCURACY, LOSS = "test/ce/accuracy", "test/mlm/loss"
 AXES = {"task": ["trec", "sst_2"], "objectives": ["all", "-kd", "[*]"]}
@@ -130,3 +130,10 @@ def test_tasks_alone_and_no_axes_at_all(results_of: Callable[..., Results]) -> N
     assert not any(cell.best for cell in tasks.cells[0] if cell), "different tasks are no rivals"
     alone = Layout(Analysis(results_of({}, {(): measured(0.5, 0.7)})))
     assert "| arm | ce/accuracy ↑ |\n|---|---|\n| base | 0.600 ± 1.271 |" in markdown(alone, Path())
+
+
+def test_the_baselines_own_axis_says_so(results_of: Callable[..., Results]) -> None:
+    axes = {"objectives": ["all", "-kd"], "lr": ["low", "high"]}
+    arms = {(objectives, lr): measured(0.5) for objectives in axes["objectives"] for lr in axes["lr"]}
+    layout = Layout(Analysis(results_of(axes, arms, baseline={"objectives": "all"})))
+    assert [labels(layout, row) for row in layout.rows[1:3]] == [["all (baseline)", "high"], ["-kd", "low"]]
