@@ -110,7 +110,7 @@ def described(plan: Plan, workers: int) -> str:
         f"{grid.path}: {len(plan.left_out)} arms, seeds {', '.join(map(str, grid.seeds))}: {len(jobs)} runs"
         + (f" (of {len(plan.runs)}, the others are equal)" if len(jobs) < len(plan.runs) else "")
         + f", {sum(1 for key in jobs if key not in {run.job.key for run in waiting})} done"
-        + (f"; {len(plan.firsts)} more come first" if plan.firsts else "")
+        + (f"; {len(more)} more come first" if (more := plan.firsts.keys() - jobs) else "")
     ]
     for arm, gone in plan.left_out.items():
         lines.append(f"  {arm}" + (f"   (without {', '.join(gone)})" if gone else ""))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 WRITES = {"fit": "fit.json", "test": "test.json", "predict": "predictions.jsonl"}
+ALONE = ["--trainer.devices", "1", "--trainer.num_nodes", "1", "--trainer.strategy", "auto"]
 
 
 @dataclass
@@ -80,6 +81,8 @@ def work(job: Job, cores: list[int]) -> None:
 
 def run(job: Job) -> int:
     """Run in this process what is missing of the job; returns the status of what failed."""
+    import torch
+
     from research.ablation.record import record
     from research.run import CHOSEN
     from research.terminal import run_command
@@ -92,9 +95,11 @@ def run(job: Job) -> int:
     for stage in ("fit", *job.stages):
         if there and (job.folder / WRITES[stage]).exists():
             continue
-        going_on = ["--ckpt_path", str(job.checkpoint)] if job.checkpoint.exists() else []
-        if status := run_command([stage, *options, *going_on]):
+        more = ["--ckpt_path", str(job.checkpoint)] if job.checkpoint.exists() else []
+        if status := run_command([stage, *options, *more, *(ALONE if stage != "fit" else [])]):
             return status
+        if torch.distributed.is_initialized():  # by a fit in several processes, whose others have ended
+            torch.distributed.destroy_process_group()
     made = record(job.folder)
     made["cost"]["total_seconds"] = time.monotonic() - since
     work = job.folder / ".record.json"

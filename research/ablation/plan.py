@@ -127,7 +127,7 @@ class Plan:
             line["first"] = run.first.job.key
         if job.done:
             record = job.record()
-            if run.first is not None:
+            if run.first is not None and run.first.job.done:
                 record["cost"]["first_seconds"] = run.first.job.record()["cost"]["seconds"]
             return line | {"status": "done"} | record
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})

@@ -46,6 +46,8 @@ class Resolved(TrainingCLI):
             self.digests = sorted({*digests_of_data(self.dump), *digests_of_files(self.dump["model"])})
         except UserError as error:
             raise UserError(f"{called}: {error}") from error
+        for name in ("model", "datamodule", "config_init"):
+            vars(self).pop(name, None)  # a grid has many arms, and each of them a tokenizer
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.datamodule.connect(self.model)

@@ -170,3 +170,19 @@ def test_interrupted_with_two_workers(grid_file, tmp_path):
     assert f"3 arms, seeds 1, 2: 6 runs, {done} done" in said
     lines = Results.read(grid.parent / "results.jsonl").runs
     assert [line["status"] for line in lines] == ["done", "failed", "done"] * 2
+
+
+@pytest.mark.slow
+def test_a_fit_in_two_processes(grid_file):
+    devices = "{trainer.devices: 2, trainer.strategy: ddp}"
+    grid = grid_file(
+        f"axes: {{x: {{two: {devices}}}}}\nseeds: [1]\nbudget: {{steps: 4}}\nmetrics: {{test/ce/accuracy: max}}\n"
+    )
+    process = start(grid)
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+    line = Results.read(grid.parent / "results.jsonl").runs[0]
+    assert line["cost"]["steps"] == 4
+    assert len(line["examples"]["intents"]["scores"]) == 50  # every test text once
+    accuracy = line["examples"]["intents"]["scores"].count("1") / 50
+    assert line["metrics"]["test/ce/accuracy"] == pytest.approx(accuracy)
