@@ -68,6 +68,14 @@ class Analysis:
         runs, known = self.arms[arm], self.figures(arm, metric)
         return sum(r["status"] == "failed" or (metric in r.get("metrics", {}) and r["seed"] not in known) for r in runs)
 
+    def cost(self, arm: Arm, part: str) -> list[float]:
+        """What its finished runs cost in ``seconds``, ``tokens`` or ``peak_memory_gb``.
+
+        The seconds are of training, with those of a run that had to come first.
+        """
+        costs = [run["cost"] for run in self.done(arm)]
+        return [one[part] + one.get(f"first_{part}", 0) for one in costs]
+
     def baseline(self, arm: Arm) -> Arm | None:
         """The arm that has the baseline's values and is otherwise the same; None for itself, or if there is none."""
         chosen = self.header.get("baseline") or {}

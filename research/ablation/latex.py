@@ -33,8 +33,8 @@ def latex(layout: Layout) -> str:
     for row, cells in zip(layout.rows, layout.cells, strict=True):
         lines.append(" & ".join([*map(_tex, labels(layout, row)), *map(_cell, cells)]) + r" \\")
     lines.append(r"\bottomrule")
-    notes = " ".join(map(_tex, layout.notes()))
-    arms = _environment("l" * width + "c" * len(layout.columns), lines, f"{_tex(title(analysis))}. {notes}", "arms")
+    notes = rf"\footnotesize {' '.join(map(_tex, layout.notes()))}"
+    arms = _environment("l" * width + "c" * len(layout.columns), lines, _tex(title(analysis)), "arms", notes)
     parts = [f"% {told(analysis)}", r"% \usepackage{booktabs}", arms]
     compared = [(metric, row) for metric in analysis.metrics for row in layout.details(metric) if row[5] != "-"]
     if compared:
@@ -58,8 +58,9 @@ def _cell(cell: Cell | None) -> str:
     return f"{text} ({_tex(cell.remark)})" if cell.remark else text
 
 
-def _environment(columns: str, lines: Sequence[str], caption: str, label: str) -> str:
+def _environment(columns: str, lines: Sequence[str], caption: str, label: str, *below: str) -> str:
     return "\n".join([
-        r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}",
-        rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}", r"\end{table}", "",
+        r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", *(rf"\par {text}" for text in below),
+        r"\end{table}", "",
     ])  # fmt: skip

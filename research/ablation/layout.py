@@ -39,11 +39,9 @@ class Layout:
 
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
-        self.across = analysis.axes.index(TASK) if TASK in analysis.axes and len(analysis.axes) > 1 else None
+        self.across = analysis.axes.index(TASK) if TASK in analysis.axes else None
         self.axes = [axis for i, axis in enumerate(analysis.axes) if i != self.across]
-        tasks: list[str | None] = (
-            [None] if self.across is None else [*dict.fromkeys(a[self.across] for a in analysis.arms)]
-        )
+        tasks = [None] if self.across is None else dict.fromkeys(arm[self.across] for arm in analysis.arms)
         every = [Column(task, metric) for task in tasks for metric in analysis.metrics]
         self.columns = [column for column in every if self._measured(column)]
         self.rows: list[Arm] = list(dict.fromkeys(self.row(arm) for arm in analysis.arms))
@@ -125,7 +123,7 @@ class Layout:
             if apart is None:
                 out.append([*figures, *["-"] * (len(DETAILS) - len(figures))])
                 continue
-            tried = f"{apart.seeds} seeds x {apart.examples} examples" if apart.examples else f"{apart.seeds} seeds"
+            tried = plural(apart.seeds) + (f" x {apart.examples} examples" if apart.examples else "")
             difference = [f"{apart.difference:+.{digits}f}", span(apart.low, apart.high, digits, "+")]
             tests = [probability(apart.p), probability(apart.corrected), tried]
             out.append(
@@ -156,15 +154,19 @@ class Layout:
         return out
 
 
-DETAILS = ["arm", "seeds", "mean", "standard deviation", "95% interval", "baseline", "difference", "95% interval of it",
-           "p", "p (Holm)", "of", "d_z", "seeds needed"]  # fmt: skip
+DETAILS = ["arm", "seeds", "mean", "standard deviation", "95% interval", "baseline", "difference", "its 95% interval",
+           "p", "p (Holm)", "compared", "d_z", "seeds needed"]  # fmt: skip
 
 
 def floor(seeds: int) -> str:
     """What so few seeds cannot show."""
     least = least_p(seeds)
-    told = f"{seeds} seed{'s' * (seeds > 1)} can give no p below {least:.3g}"
+    told = f"{plural(seeds)} can give no p below {least:.3g}"
     return f"{told}, so no such difference can be significant." if least >= 0.05 else f"{told}, before the correction."
+
+
+def plural(seeds: int) -> str:
+    return f"{seeds} seed{'s' * (seeds > 1)}"
 
 
 def name(arm: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from research.ablation.analysis import Analysis
 from research.ablation.latex import latex
@@ -16,21 +17,28 @@ def write(results: Results, folder: Path) -> None:
     """All four files, or none of them.
 
     Raises:
-        UserError: if the folder cannot be written.
+        UserError: if the folder cannot be written, or a library is missing.
     """
     layout = Layout(Analysis(results))
-    texts = {
-        "results.md": markdown(layout, folder),
-        "results.tex": latex(layout),
-        "results.csv": comma_separated(layout.analysis),
-        "results.html": page(layout, folder),
-    }
+    try:
+        texts = {
+            "results.md": markdown(layout, folder),
+            "results.tex": latex(layout),
+            "results.csv": comma_separated(layout.analysis),
+            "results.html": page(layout, folder),
+        }
+    except ModuleNotFoundError as error:
+        extra = "pip install 'hybrid-fine-tuning[ablation]'"
+        raise UserError(
+            f"tables of a grid need {error.name} of the extra: {extra}; then ablate --report {folder}"
+        ) from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / f".{name}.new").write_text(text, encoding="utf-8")
-        for name in texts:
-            os.replace(folder / f".{name}.new", folder / name)
+        with TemporaryDirectory(dir=folder, prefix=".results") as work:
+            for name, text in texts.items():
+                (Path(work) / name).write_text(text, encoding="utf-8")
+            for name in texts:
+                os.replace(Path(work) / name, folder / name)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
 

@@ -42,7 +42,7 @@ def interval(values: "Sequence[float] | ndarray") -> Interval:
 
 def student(degrees: float) -> float:
     """The quantile of Student's t that leaves 2.5% above."""
-    from scipy.stats import t
+    from scipy.stats import t  # type: ignore[import-untyped]
 
     return float(t.ppf(0.975, degrees))
 
@@ -100,9 +100,11 @@ def least_p(seeds: int) -> float:
 
 def holm(p: Sequence[float]) -> list[float]:
     """The p of a family of comparisons, corrected so that p is the chance of any false alarm among them (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests
+    if not p:
+        return []
+    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-    return [float(one) for one in multipletests(p, method="holm")[1]] if p else []
+    return [float(one) for one in multipletests(p, method="holm")[1]]
 
 
 def effect_size(differences: "Sequence[float] | ndarray") -> float | None:
@@ -123,12 +125,13 @@ def effect_size(differences: "Sequence[float] | ndarray") -> float | None:
 def seeds_needed(effect: float) -> float:
     """How many seeds a paired t-test needs to find a d_z of this size: 80% power at 5%, two-sided; ∞ for none.
 
-    It looks upwards from ((z(0.975) + z(0.8)) / d_z)², which the normal distribution would need.
+    It looks upwards from ((z(0.975) + z(0.8)) / d_z)², which the normal distribution would need. From a d_z of 5 on
+    three are enough.
     """
     from scipy.stats import norm
-    from statsmodels.stats.power import TTestPower
+    from statsmodels.stats.power import TTestPower  # type: ignore[import-untyped]
 
-    if not (size := abs(effect)):
+    if not (size := min(abs(effect), 5.0)):  # of far larger ones TTestPower gives no number
         return math.inf
     test, least = TTestPower(), ((norm.isf(SIGNIFICANT / 2) + norm.ppf(POWER)) / size) ** 2
     return next(n for n in itertools.count(max(2, int(least))) if test.power(size, n, SIGNIFICANT) >= POWER)

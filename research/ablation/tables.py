@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from research.ablation.analysis import Analysis, Arm
-from research.ablation.layout import ARROWS, DETAILS, Cell, Layout, name
+from research.ablation.layout import ARROWS, DETAILS, Cell, Layout, name, number
 from research.ablation.statistics import interval
 
 MARKS = {1: " ▲", 0: "", -1: " ▼"}
@@ -18,7 +18,7 @@ MARKS = {1: " ▲", 0: "", -1: " ▼"}
 def markdown(layout: Layout, folder: Path) -> str:
     """All tables, with links from ``folder`` to the runs."""
     analysis = layout.analysis
-    head = [*layout.axes, *(f"{c} {ARROWS[analysis.metrics[c.metric]]}" for c in layout.columns)] or ["arm"]
+    head = [*(layout.axes or ["arm"]), *(f"{c} {ARROWS[analysis.metrics[c.metric]]}" for c in layout.columns)]
     rows = [
         [*labels(layout, row), *map(_markdown_cell, cells)]
         for row, cells in zip(layout.rows, layout.cells, strict=True)
@@ -26,12 +26,12 @@ def markdown(layout: Layout, folder: Path) -> str:
     parts = [f"# {title(analysis)}", told(analysis), *_pipes(head, rows), "\n".join(f"- {n}" for n in layout.notes())]
     for metric in analysis.metrics:
         parts += [f"## {layout.headed(metric)}", *_pipes(DETAILS, layout.details(metric))]
-    rows = [[name(arm), *_links(runs, folder), f"`{repeat(runs)}`"] for arm, runs in analysis.arms.items()]
-    parts += [
-        "## Runs",
-        "SEED stands for the seed of each.",
-        *_pipes(["arm", "folders by seed", "keys", "again"], rows),
-    ]
+    parts += ["## Runs", "Seconds of training and peak memory are means. SEED stands for the seed of each run."]
+    rows = []
+    for arm, runs in analysis.arms.items():
+        seconds, memory = mean_cost(analysis, arm, "seconds"), mean_cost(analysis, arm, "peak_memory_gb")
+        rows.append([name(arm), number(seconds, 1), number(memory, 2), *_links(runs, folder), f"`{repeat(runs)}`"])
+    parts += _pipes(["arm", "seconds", "memory (GB)", "folders by seed", "keys", "again"], rows)
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,7 +42,7 @@ def comma_separated(analysis: Analysis) -> str:
     writer.writerow([
         *analysis.axes, "metric", "direction", "asked", "failed", "seeds", "mean", "standard_deviation", "low", "high",
         "baseline", "difference", "difference_low", "difference_high", "p", "p_holm", "seeds_compared", "examples",
-        "d_z", "seeds_needed", "done", "keys", "runs",
+        "d_z", "seeds_needed", "training_seconds", "tokens", "peak_memory_gb", "done", "keys", "runs",
     ])  # fmt: skip
     for arm, runs in analysis.arms.items():
         for metric, direction in analysis.metrics.items():
@@ -54,6 +54,7 @@ def comma_separated(analysis: Analysis) -> str:
                 name(apart.baseline), apart.difference, apart.low, apart.high, apart.p, apart.corrected, apart.seeds,
                 apart.examples, apart.effect, apart.needed,
             ] if apart else [None] * 10  # fmt: skip
+            line += [mean_cost(analysis, arm, part) for part in ("seconds", "tokens", "peak_memory_gb")]
             line += [" ".join(map(str, figures)), *(" ".join(run[part] for run in runs) for part in ("key", "run"))]
             writer.writerow(line)
     return file.getvalue()
@@ -68,20 +69,35 @@ def title(analysis: Analysis) -> str:
 def told(analysis: Analysis) -> str:
     """Where the figures come from."""
     header = analysis.header
-    commit = f" at commit {header['commit']}" if header.get("commit") else ""
-    return f"`{header['command']}`{commit}; {header['grid']}, seeds {', '.join(map(str, analysis.seeds))}."
+    commits = dict.fromkeys(run["commit"] for arm in analysis.arms for run in analysis.done(arm) if run.get("commit"))
+    at = f" at commit {', '.join(commits)}" if commits else ""
+    return f"`{header['command']}`{at}; {header['grid']}, seeds {', '.join(map(str, analysis.seeds))}."
 
 
 def labels(layout: Layout, row: Arm) -> list[str]:
-    """A row's value of each axis; the last says so where it is the baseline."""
-    values = list(row) or ["base"]
-    return [*values[:-1], values[-1] + " (baseline)"] if layout.is_baseline(row) else values
+    """A row's value of each axis; what makes it the baseline of others says so."""
+    if not row:
+        return ["base"]
+    chosen = layout.analysis.header["baseline"] if layout.is_baseline(row) else {}
+    return [f"{v} (baseline)" if axis in chosen else v for axis, v in zip(layout.axes, row, strict=True)]
 
 
 def repeat(runs: Sequence[dict[str, Any]]) -> str:
-    """The command that runs an arm again; SEED where the runs' options differ."""
+    """The command that runs an arm again; SEED where it takes the seed, {...} where runs differ in another way."""
+    seeds = tuple(str(run["seed"]) for run in runs)
+
+    def told(values: tuple[str, ...]) -> str:
+        if len({*values}) == 1:
+            return shlex.quote(values[0])
+        return "SEED" if values == seeds else f"{{{','.join(map(shlex.quote, values))}}}"
+
     every = zip(*(run["options"] for run in runs), strict=True)
-    return "python -m research.cli fit " + shlex.join(one[0] if len({*one}) == 1 else "SEED" for one in every)
+    return " ".join(["python -m research.cli fit", *map(told, every)])
+
+
+def mean_cost(analysis: Analysis, arm: Arm, part: str) -> float | None:
+    """None if no run is done."""
+    return interval(costs).mean if (costs := analysis.cost(arm, part)) else None
 
 
 def link(run: dict[str, Any], folder: Path) -> str:

@@ -42,11 +42,11 @@ def save(figure: Any, axes: "Axes", out: Path) -> None:
 
 
 def svg(figure: Any) -> str:
-    """The figure as SVG, the same for the same figure, and close it."""
+    """The figure as SVG with its words as text, the same for the same figure, and close it."""
     import matplotlib.pyplot as plt
 
     file = io.StringIO()
-    with plt.rc_context({"svg.hashsalt": "hybrid-fine-tuning"}):
+    with plt.rc_context({"svg.hashsalt": "hybrid-fine-tuning", "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
     plt.close(figure)
     return file.getvalue()

@@ -1,9 +1,12 @@
-"""A grid over the tiny run of the integration tests."""
+"""A grid over the tiny run of the integration tests, and results without runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from research.ablation.results import Results
 
 TINY = Path(__file__).parents[1] / "integration" / "tiny.yaml"
 
@@ -20,3 +23,45 @@ def grid_file(tmp_path: Path, slices: Path) -> Callable[..., Path]:
         return folder / "grid.yaml"
 
     return grid_file
+
+
+@pytest.fixture(scope="session")
+def results_of() -> Callable[..., Results]:
+    """``results_of({"objectives": [...]}, {("all",): [{"test/ce/accuracy": 0.9}, None, "its log"]})``.
+
+    Each arm has an entry a seed: its metrics, None where it is missing, or the end of its log where it failed.
+    Metrics may hold ``examples``, ``curve`` and ``seconds`` besides.
+    """
+
+    def results_of(
+        axes: Mapping[str, Sequence[str]],
+        arms: Mapping[tuple[str, ...], Sequence[Any]],
+        metrics: Mapping[str, str] | None = None,
+        baseline: Mapping[str, str] | None = None,
+    ) -> Results:
+        header = {
+            "grid": "experiments/question/grid.yaml", "command": "python -m research.cli ablate", "commit": "abc1234",
+            "metrics": metrics or {"test/ce/accuracy": "max"}, "axes": axes, "baseline": baseline or {},
+            "seeds": list(range(max(map(len, arms.values())))),
+        }  # fmt: skip
+        runs = []
+        for arm, entries in arms.items():
+            for seed, entry in enumerate(entries):
+                key = f"{len(runs):04x}"
+                run = {"arm": dict(zip(axes, arm, strict=True)), "seed": seed, "key": key, "status": "missing",
+                       "run": f"runs/ablations/question/{key}",
+                       "options": ["--config", f"{'_'.join(arm)}.yaml", "--seed_everything", str(seed)]}  # fmt: skip
+                if isinstance(entry, str):
+                    run |= {"status": "failed", "error": entry}
+                elif entry is not None:
+                    run |= {
+                        "status": "done", "commit": "abc1234",
+                        "metrics": {name: value for name, value in entry.items() if "/" in name},
+                        "cost": {"seconds": entry.get("seconds", 10.0), "steps": 5, "tokens": 50, "peak_memory_gb": 1},
+                        "curve": entry.get("curve", {"step": [], "loss": []}),
+                        "examples": entry.get("examples", {}),
+                    }  # fmt: skip
+                runs.append(run)
+        return Results(header, runs)
+
+    return results_of

@@ -1,39 +1,16 @@
-"""The paired test of the few-shot table, where the answer is known, and the files that its runs read."""
+"""The few-shot table by hand, and the files that its runs read."""
 
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
 import yaml
-from scipy.stats import norm
 
 from research.data.sources import JSONLines
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "few_shot"
 sys.path.insert(0, str(FOLDER))
-from table import interval, report, resampled  # noqa: E402
-
-
-def test_an_equal_difference_is_certain() -> None:
-    low, high, p = resampled(np.full((3, 50), 0.25), draws=500)
-    assert low == high == pytest.approx(0.25)
-    assert p == pytest.approx(2 / 501), "either tail holds none of 500"
-
-
-def test_one_seed_is_the_normal_test_of_a_mean() -> None:
-    difference = np.random.default_rng(1).choice([-1, 0, 1], p=[0.08, 0.8, 0.12], size=(1, 900))
-    error = difference.std() / 30
-    low, high, p = resampled(difference, draws=4000)
-    assert (low, high) == pytest.approx((difference.mean() - 1.96 * error, difference.mean() + 1.96 * error), abs=0.004)
-    assert p == pytest.approx(2 * norm.sf(abs(difference.mean()) / error), abs=0.03)
-
-
-def test_seeds_that_disagree_widen_the_interval() -> None:
-    agree, differ = np.zeros((4, 400)), np.repeat([[0.3], [-0.3], [0.3], [-0.3]], 400, axis=1)
-    assert resampled(agree, draws=300)[1] == 0
-    assert resampled(differ, draws=300)[1] > 0.2
+from table import interval, report  # noqa: E402
 
 
 def test_report_by_hand() -> None:

@@ -15,7 +15,7 @@ def pareto(layout: Layout) -> Iterator[Drawing]:
         for i, row in enumerate(layout.rows):
             arm, quality = layout.arm(row, column), mean_of(layout, row, column)
             if arm is not None and quality is not None:
-                points[i] = interval([run["cost"]["seconds"] for run in layout.analysis.done(arm)]), quality
+                points[i] = interval(layout.analysis.cost(arm, "seconds")), quality
         if len(points) < 2:
             continue
         best = front({i: (cost.mean, sign * quality.mean) for i, (cost, quality) in points.items()})
