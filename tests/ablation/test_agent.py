@@ -27,6 +27,7 @@ search:
 @pytest.fixture
 def ablate(grid_file, monkeypatch):
     monkeypatch.delenv(CHOSEN, raising=False)
+    monkeypatch.setenv("HYBRID_TRACEBACK", "0")  # a run sets it in its own process, which is this one here
     grid = grid_file(GRID)
     yield lambda *options: run_command(["ablate", "--config", str(grid), *options])
     os.environ.pop(CHOSEN, None)

@@ -46,6 +46,7 @@ def grid_of(tmp_path, slices, monkeypatch):
     """``grid_of(GRID, "name", train=..., test=...)``: a grid in a folder of its own; the process is in its parent."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(CHOSEN, raising=False)
+    monkeypatch.setenv("HYBRID_TRACEBACK", "0")  # a run sets it in its own process, which is this one here
 
     def grid_of(text=GRID, name="question", train=None, test=None):
         base = (Path(__file__).parents[1] / "integration" / "tiny.yaml").read_text().replace("SLICES", str(slices))
