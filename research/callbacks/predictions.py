@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class Predictions(Callback):
-    """Each line names its stream and where the example stands, then what :func:`predict` says of it.
+    """Each line names its stream and where the example stands, the ``gold`` label, labels, value or target text where
+    there is one, and then what :func:`predict` says of it.
 
     Args:
         folder: the run's folder.
@@ -36,8 +37,11 @@ class Predictions(Callback):
         name = data.held_out_streams("test")[dataloader_idx]
         assert batch.index is not None
         for index, answer in zip(batch.index.tolist(), outputs, strict=True):
-            where = data.streams[name].where("test", index)
-            self.lines[dataloader_idx, index] = {"stream": name, "where": where, **answer}
+            source = data.streams[name]
+            gold = source.gold("test", index)
+            told = {} if gold is None else {"gold": gold}
+            line = {"stream": name, "where": source.where("test", index), **told, **answer}
+            self.lines[dataloader_idx, index] = line
 
     def on_predict_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         rank = f".{trainer.global_rank}" if trainer.world_size > 1 else ""

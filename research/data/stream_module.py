@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -160,6 +160,10 @@ class StreamDataModule(LightningDataModule):
         """The place in the source, ``path:line``, of an example of a split."""
         table, rows = self.rows[split]
         return table["where"][int(rows[index])].as_py()
+
+    def gold(self, split: str, index: int) -> Any:
+        """What an example of a split should be answered with, as a plain value, or none."""
+        return None
 
     def stream(self, split: str) -> Stream:
         """The batches of a split by position; training is shuffled."""

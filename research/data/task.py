@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -135,6 +135,20 @@ class TaskDataModule(StreamDataModule):
         texts = Texts(table, rows, room, room if apart else self.max_target_length, apart)
         self._check_lengths(texts, table, rows, split)
         return texts, self._labels(split)
+
+    def gold(self, split: str, index: int) -> Any:
+        """The label, labels, number, or target text as the tokenizer reads it, of the record; a pair has none."""
+        table, rows = self.rows[split]
+        row = int(rows[index])
+        if self.problem == "pair":
+            return None
+        if self.problem == "generate":
+            return self.to.student.tokenizer.decode(table["target"][row].as_py())
+        value, where = json.loads(table["label"][row].as_py()), table["where"][row].as_py()
+        if self.problem == "regress":
+            return self._number(value, where)
+        names = self._names(value, where)
+        return names if self.problem == "multilabel" else names[0]
 
     def training(self) -> Stream:
         if self.episodes is None:

@@ -303,3 +303,20 @@ def test_a_second_set_up_reads_no_text_again(student: Student, connect: Any, cou
         module = connect(TaskDataModule(source, test=test), student)
         module.stream("train"), module.stream("validation"), module.stream("test")
     assert source.reads == test.reads == 0
+
+
+def test_gold_is_what_the_record_says(student: Student, tiny: Any, connect: Any, counted: Any) -> None:
+    for problem, labels, kept in (
+        ("classify", [3, 7, 3, 7], ["3", "7", "3", "7"]),
+        ("multilabel", [["x"], [], ["y", "x"], ["y"]], [["x"], [], ["y", "x"], ["y"]]),
+        ("regress", [3.8, 0, 2.4, 1], [3.8, 0.0, 2.4, 1.0]),
+    ):
+        records = [{"text": f"text {i}", "label": label} for i, label in enumerate(labels)]
+        module = connect(TaskDataModule(counted(records), problem, validation=0.0), student)
+        assert [module.gold("train", i) for i in range(4)] == kept
+    texts = ["A thing, said twice.", "Not  so: it's one."]
+    records = [{"text": f"text {i}", "target": text, "text_pair": text} for i, text in enumerate(texts)]
+    module = connect(TaskDataModule(counted(records), "generate", validation=0.0), tiny("gpt2"))
+    assert [module.gold("train", i) for i in range(2)] == texts
+    module = connect(TaskDataModule(counted(records), "pair", validation=0.0), student)
+    assert module.gold("train", 0) is None

@@ -63,6 +63,7 @@ def test_fit_test_predict_report(program, capsys):
         truth = [row["category"] for row in csv.DictReader(file)]
     right = sum(p["label"] == t for p, t in zip(predictions, truth, strict=True))
     assert right / 50 == pytest.approx(figures["test/ce/accuracy"])
+    assert [p["gold"] for p in predictions] == truth
     assert all(abs(sum(p["probabilities"].values()) - 1) < 1e-5 for p in predictions)
 
     capsys.readouterr()
