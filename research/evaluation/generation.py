@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from research.errors import UserError
 
@@ -28,11 +29,11 @@ def text_figures(texts: Sequence[str], references: Sequence[Sequence[str]]) -> d
     alone for scripts without spaces.
     """
     require_libraries()
-    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
     from sacrebleu.metrics import BLEU, CHRF
 
     most = max(map(len, references))
-    columns = [[given[i] if i < len(given) else None for given in references] for i in range(most)]
+    columns: Any = [[given[i] if i < len(given) else None for given in references] for i in range(most)]
     figures = {"bleu": BLEU().corpus_score(texts, columns).score, "chrf": CHRF().corpus_score(texts, columns).score}
     scorer = RougeScorer(list(ROUGE.values()))
     scores = [scorer.score_multi(list(given), text) for text, given in zip(texts, references, strict=True)]

@@ -45,7 +45,7 @@ def write_texts(student: "Student", tokens: Tokens, most: int) -> list[str]:
     if room < 1:
         return [""] * len(lengths)
     written = write(student, tokens.ids, lengths, room)
-    return [student.tokenizer.decode(row[row != IGNORE], skip_special_tokens=True) for row in written]
+    return [str(student.tokenizer.decode(row[row != IGNORE], skip_special_tokens=True)) for row in written]
 
 
 def writes_apart(student: "Student") -> bool:
