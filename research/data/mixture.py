@@ -151,6 +151,10 @@ class MixtureDataModule(LightningDataModule):
         for name in names:
             part = self.streams[name].stream(split)
             part.views = [*views, *(view for view in part.views if view not in views)]
+            while len(part) < ranks and part.batch_size > 1:  # Lightning wants a batch for each process
+                part.batch_size //= 2
+            if len(part) < ranks:
+                raise UserError(f"data.streams.{name}: its {split} split is too small for {ranks} processes")
             loaders[name] = self._loader(part, range(rank, len(part), ranks))
         return CombinedLoader(loaders, "sequential")
 
