@@ -85,11 +85,12 @@ class TrainingCLI(LightningCLI):
             raise parse_error(str(error), self.arguments, options) from error
 
     def instantiate_classes(self) -> None:
-        self.parser.add_instantiator(build, object)
         try:
-            super().instantiate_classes()
+            self.config_init = self.parser.instantiate(self.config, instantiators=[(build, object, True)])
         except Refused as refused:
             raise refusal(refused, self.config[self.subcommand].as_dict()) from refused
+        self.model, self.datamodule = self.config_init[self.subcommand].model, self.config_init[self.subcommand].data
+        self.trainer = self.instantiate_trainer()
 
     def _parse_ckpt_path(self) -> None:
         """Checkpoints do not change the config; :meth:`before_instantiate_classes` compares the two."""
