@@ -17,6 +17,7 @@ from research.models.student import Student
 from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
+from research.sharding import is_sharded
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
 from research.weighting.base import Weights
@@ -87,7 +88,7 @@ class HybridModule(LightningModule):
             self.student.build()
             for _, objective in self._objectives():
                 objective.build(self.student, self.streams)
-        if not strategy.restore_checkpoint_after_setup:  # one that cuts parameters moves them when it has
+        if not is_sharded(strategy):  # one that divides parameters moves them when it has
             self.to(strategy.root_device)  # where the teacher is, and the batches that objectives read
         if self.trainer.training:
             for view in (view for views in self.views().values() for view in views):

@@ -28,6 +28,7 @@ from research.errors import UserError
 from research.module import HybridModule
 from research.precision import check_precision
 from research.run import CHOSEN, Run, loggers
+from research.sharding import check_sharded, is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +121,9 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
-        sharded = any(name in str(trainer.get("strategy")).lower() for name in ("fsdp", "deepspeed"))
-        if sharded:
-            self.model.weighting.check_sharded()
+        sharded, fitting = is_sharded(trainer.get("strategy")), self.subcommand == "fit"
+        if sharded and fitting:
+            check_sharded(self.model, trainer.get("callbacks") or ())
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
         self.model.config = self.dump
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
@@ -131,7 +132,6 @@ class TrainingCLI(LightningCLI):
             mine = CHOSEN not in os.environ
             self.folder = self.run.new_folder()
             self.created = self.folder if mine else None
-        fitting = self.subcommand == "fit"
         if fitting:
             self._save_config()
         chosen = trainer.get("logger")
