@@ -125,6 +125,10 @@ class TrainingCLI(LightningCLI):
         if sharded and fitting:
             check_sharded(self.model, trainer.get("callbacks") or ())
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
+        if fitting:
+            validated = self.datamodule.validated() if trainer.get("limit_val_batches") != 0 else []
+            measured = [name for name, o in self.model.objectives.items() if o.stream in validated]
+            self.model.weighting.check_validation(measured)
         self.model.config = self.dump
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
             self.folder = self.checkpoint.parent.parent

@@ -1,7 +1,7 @@
 """What every weighting does: a weight an objective, one loss of them all, and its gradient."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,6 +33,13 @@ class Weighting(nn.Module, ABC):
         for name in self.names():
             if name not in known:
                 raise UserError(f"model.weighting.weights.{name}: no such objective; there are {', '.join(known)}")
+
+    def check_validation(self, measured: Collection[str]) -> None:
+        """Refuse to wait for a figure of an objective that no validation of a fit measures.
+
+        Raises:
+            UserError: naming the key.
+        """
 
     def build(
         self, objectives: Sequence[str], shared: Sequence[list[nn.Parameter]], parameters: Sequence[nn.Parameter]

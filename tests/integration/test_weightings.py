@@ -87,6 +87,16 @@ def test_what_needs_the_model_whole_is_refused_where_it_is_divided(program, caps
     assert told.count("\n") == 1 and not program.run_folder("sharded").exists()
 
 
+@pytest.mark.parametrize(
+    "nothing", [["--trainer.limit_val_batches", "0"], ["--data.streams.wiki.init_args.validation", "0"]]
+)
+def test_a_plateau_that_no_validation_moves_is_refused(program, capsys, nothing):
+    assert program("fit", "still", "--model.weighting", *KINDS["plateau"], *nothing) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: model.weighting.weights.mlm: its figure is of 'mlm', which no validation measures")
+    assert told.count("\n") == 1 and not program.run_folder("still").exists()
+
+
 def test_a_library_refuses_in_one_line(program, capsys):
     pytest.importorskip("cvxpy", reason="the extra torchjd is not installed")
     aggregator = "{class_path: torchjd.aggregation.CAGrad, init_args: {c: -1.0}}"
