@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
+from research.data.stream import StreamInfo
 from research.errors import UserError
+from research.models import RemoteTeacher
 from research.models.teachers.remote import batches
 from research.models.teachers.remote.batches import parts
-from research.models.teachers.remote.question import request, text_of
+from research.models.teachers.remote.question import Question, request, text_of
 from research.models.teachers.remote.server import Server
 from research.models.teachers.remote.spending import Prices
+from research.step import Clean
 
 WORDS = {"up": "positive", "down": "negative"}
 REVIEWS = ["good food", "bad food", "a good and warm meal", "the soup is bad"]
@@ -221,6 +224,19 @@ def test_a_batch_that_is_gone_is_told_once(office: Office, client: Any) -> None:
     assert len(client().ask(asked(REVIEWS))) == 4
 
 
+def test_a_teacher_is_asked_before_the_first_step(office: Office, client: Any, tiny: Any, batch_of: Any) -> None:
+    """One batch for all; then the training finds each answer on disk."""
+    student = tiny("bert")
+    teacher = RemoteTeacher(client(), {"s": Question("{text} :", WORDS, votes=1)})
+    teacher.check(student, {"s": StreamInfo("classify", ("down", "up"))})
+    teacher.fit_probe("s", [], ["down", "up"])
+    shown = [batch_of(student, REVIEWS[i : i + 2], [Clean()]).views[Clean()] for i in (0, 2)]
+    teacher.foresee((Clean(), tokens, ("s",)) for tokens in shown)
+    assert len(office.batches) == 1
+    told = [teacher.answer("s", Clean(), tokens).class_logits("s").argmax(-1).tolist() for tokens in shown]
+    assert told == [[1, 0], [1, 0]] and len(office.batches) == 1
+
+
 def test_no_batch_is_larger_than_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     def sizes(requests: list[Any]) -> list[int]:
         return [len(lines) for _, lines in parts(requests, "m")]
@@ -229,3 +245,55 @@ def test_no_batch_is_larger_than_the_server_takes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(batches, "MOST_BYTES", 2000)
     assert sizes(asked(list("abcd"))) == [3, 1]
     assert sizes(asked(["a" * 900, "b" * 900, "c"], "completions")) == [1, 2]
+
+
+def test_a_fit_says_what_its_teacher_may_cost(office: Office, tmp_path: Path, monkeypatch: Any, caplog: Any) -> None:
+    """Twelve texts, eight tokens at most for each, at 1 a token; the limit stops it, and what was paid for is kept."""
+    from research.run import CHOSEN
+    from research.terminal import run_command
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    texts = [f"{how} {what}" for how in ("good", "bad") for what in ("food", "soup", "meal", "fish", "rice", "bread")]
+    table = tmp_path / "reviews.csv"
+    table.write_text("text,label\n" + "\n".join(f"{t},{'up' if 'good' in t else 'down'}" for t in texts))
+    source = {"class_path": "research.data.sources.CSV",
+              "init_args": {"paths": str(table), "text": "text", "label": "label"}}  # fmt: skip
+    server = {"model": "critic", "url": office.url, "retries": 0, "prices": {"prompt": 0.0, "completion": 1e6}}
+    teacher = {"server": server, "questions": {"s": {"prompt": "{text} :", "words": WORDS, "votes": 1}}}
+    shape = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = {
+        "model": {
+            "student": {"architecture": shape, "tokenizer": {"source": source, "vocab_size": 300}},
+            "teacher": {"class_path": "research.models.RemoteTeacher", "init_args": teacher},
+            "objectives": {"kd": {"class_path": "research.objectives.Distillation", "init_args": {"stream": "s"}}},
+        },
+        "data": {
+            "streams": {
+                "s": {
+                    "class_path": "research.data.TaskDataModule",
+                    "init_args": {"source": source, "validation": 0.3, "batch_size": 2},
+                }
+            }
+        },
+        "trainer": {"max_steps": 12, "accelerator": "cpu", "enable_progress_bar": False},
+        "run": {"folder": str(tmp_path / "runs"), "wandb": "disabled", "name": "taught"},
+    }
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(config))
+
+    def fit(*more: str) -> tuple[int, str]:
+        monkeypatch.delenv(CHOSEN, raising=False)
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            code = run_command(["fit", "--config", str(tmp_path / "fit.yaml"), *more])
+        return code, caplog.text
+
+    code, told = fit("--model.teacher.init_args.server.limit", "20")
+    assert code == 2
+    assert "one pass over training and validation texts takes 12 requests, 0 of them answered on disk" in told
+    assert "write at most 96, at most 96 in all, of which server.limit allows 20" in told
+    paid = office.chats
+    assert 0 < paid <= 20
+    code, told = fit()
+    assert code == 0 and f"takes 12 requests, {paid} of them answered on disk" in told
+    assert f"write at most {96 - 8 * paid}, at most {96 - 8 * paid} in all\n" in told
+    assert office.chats == 12
