@@ -136,6 +136,10 @@ class MixtureDataModule(LightningDataModule):
     def predict_dataloader(self) -> CombinedLoader:
         return self._held_out("test", Clean())
 
+    def validated(self) -> list[str]:
+        """The streams that set something apart for validation, known before any data is read."""
+        return [name for name, stream in self.streams.items() if stream.validation]
+
     def held_out_streams(self, split: str) -> list[str]:
         """The streams that have such a split, in the order of the loader."""
         return [name for name, stream in self.streams.items() if split in stream.rows and len(stream.rows[split][1])]
