@@ -32,6 +32,10 @@ def run_command(arguments: list[str]) -> int:
             from research.evaluation.report import main
 
             return main(arguments[1:])
+        if arguments[0] == "errors":
+            from research.evaluation.errors.command import main as errors
+
+            return errors(arguments[1:])
         if arguments[0] == "average":
             from research.averaging.command import main as average
 

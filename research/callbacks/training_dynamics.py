@@ -35,10 +35,10 @@ def observed(logits: Tensor, labels: Tensor) -> Tensor:
 def dynamics(sums: Tensor, label: int) -> dict[str, float]:
     """The figures of an example with this label, from what has been added up (5 + C,) over its E looks.
 
-    With p_e the probability of the label at look e, and z_e its logits:
-    confidence ``mean p_e``, variability ``sqrt(mean (p_e - confidence)^2)`` and correctness, the share of looks at which
-    the label was the likeliest (Swayamdipta et al. 2020, arXiv:2009.10795); the area under the margin
-    ``mean (z_e[label] - max_{c != label} z_e[c])`` (Pleiss et al. 2020, arXiv:2001.10528); and the mean ``loss``.
+    With p_e the probability of the label at look e, and z_e the logits: ``confidence = mean p_e``,
+    ``variability = sqrt(mean (p_e - confidence)^2)`` and correctness, the share of looks at which the label was the
+    likeliest class (Swayamdipta et al. 2020, arXiv:2009.10795); the area under the margin,
+    ``margin = mean (z_e[label] - max_{c != label} z_e[c])`` (Pleiss et al. 2020, arXiv:2001.10528); the mean ``loss``.
     """
     seen, loss, square, correct, margin = sums[: len(SUMS)].tolist()
     confidence = float(sums[len(SUMS) + label]) / seen
@@ -137,15 +137,15 @@ class TrainingDynamics(Callback):
 
     def _write(self, folder: Path) -> None:
         assert self.sums is not None
-        gold = self.source.stream("train").labels.tolist()
         path = folder / f"dynamics.{self.source.to.name}.jsonl"
         work = path.with_suffix(".new")
         seen = torch.nonzero(self.sums[:, 0]).flatten().tolist()
         with work.open("w", encoding="utf-8") as file:
             for i in seen:
-                guess = int(self.sums[i, len(SUMS) :].argmax())
-                named = {"label": self.labels[gold[i]], "guess": self.labels[guess], "seen": int(self.sums[i, 0])}
-                line = {"where": self.source.where("train", i), **named, **dynamics(self.sums[i], gold[i])}
+                label, guess = self.source.gold("train", i), self.labels[int(self.sums[i, len(SUMS) :].argmax())]
+                named = {"label": label, "guess": guess, "seen": int(self.sums[i, 0])}
+                figures = dynamics(self.sums[i], self.labels.index(label))
+                line = {"where": self.source.where("train", i), **named, **figures}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
         os.replace(work, path)
         print(f"the dynamics of {len(seen)} examples in {path}")
