@@ -66,8 +66,8 @@ class TrainingDynamics(Callback):
 
     def __init__(self, objective: str) -> None:
         self.objective = objective
-        self.sums: Tensor | None = None  # (n, 5 + C) of all processes, up to the last checkpoint
-        self.since: Tensor | None = None  # of this process, since then
+        self.sums: Tensor | None = None  # (n, 5 + C); of several processes up to the last checkpoint
+        self.since: Tensor | None = None  # of this one of several, since then
 
     def setup(self, trainer: Trainer, pl_module: "LightningModule", stage: str) -> None:
         """Refuse an objective whose looks cannot be told, before weights are loaded."""
@@ -122,18 +122,16 @@ class TrainingDynamics(Callback):
             head: Any = step.student.heads[stream]
             logits = head.linear(step.student.embedding(step.encoded(stream, objective.view)))
         index = step.batches[stream].index
-        assert self.since is not None and index is not None
-        self.since.index_add_(0, index, observed(logits.detach(), step.labels(stream)).cpu())
+        sums = self.since if many() else self.sums  # one process adds in one order, however often it is stopped
+        assert sums is not None and index is not None
+        sums.index_add_(0, index, observed(logits.detach(), step.labels(stream)).cpu())
 
     def _gather(self, trainer: Trainer) -> None:
         """Add up what the processes have seen; all of them have to call it."""
-        if self.sums is None or self.since is None:
-            return
-        new: Any = self.since
-        if many():
-            new = trainer.strategy.reduce(new.to(trainer.strategy.root_device), reduce_op="sum").cpu()
-        self.sums = self.sums + new
-        self.since.zero_()
+        if many() and self.sums is not None and self.since is not None:
+            new: Any = trainer.strategy.reduce(self.since.to(trainer.strategy.root_device), reduce_op="sum")
+            self.sums = self.sums + new.cpu()
+            self.since.zero_()
 
     def _write(self, folder: Path) -> None:
         assert self.sums is not None

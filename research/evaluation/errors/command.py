@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from research.data.inspect.layout import width, wrap
 from research.errors import UserError
 from research.evaluation.errors.answers import Answers, read_answers
 from research.evaluation.errors.cartography import cartography_sections
@@ -30,7 +31,8 @@ def main(arguments: list[str]) -> int:
     out = chosen.out or chosen.runs[0] / "errors.html"
     report = chapters(runs, chosen.examples)
     for chapter, sections in report.items():
-        print(f"{chapter}\n{'#' * len(chapter)}\n\n{as_text(sections)}")
+        heading = wrap(chapter, 0, 4)
+        print("\n".join([*heading, "#" * max(map(width, heading)), "", as_text(sections)]))
     write_page(f"Errors of {', '.join(run.name for run in chosen.runs)}", report, out)
     print(f"written to {out}")
     return 0

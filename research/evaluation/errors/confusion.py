@@ -10,7 +10,7 @@ from research.evaluation.errors.sections import Section, Shown, Table
 from research.evaluation.errors.slices import interval
 
 PAIRS = 10  # confused pairs that are listed
-CLASSES = 12  # of a matrix that a terminal has room for
+ROOM = 56  # columns of a terminal that the figures of a matrix may take
 
 
 def confusion_sections(answers: Answers, text: Mapping[str, str], most: int) -> list[Section]:
@@ -63,7 +63,7 @@ def _matrix(answers: Answers) -> Section:
         for i, (label, line) in enumerate(zip(answers.labels, matrix, strict=True))
     ]
     picture = draw_matrix(matrix, answers.labels)
-    wide = len(matrix) > CLASSES
+    wide = len(matrix) * (2 + len(str(matrix.max()))) > ROOM
     return Section("Confusion matrix", "", Table(head, rows), picture=picture, wide=wide)
 
 
