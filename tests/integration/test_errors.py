@@ -51,8 +51,8 @@ def test_dynamics_of_a_student_that_stands_still_are_its_losses(program):
     assert program("test", "still", *still, *losses, "--ckpt_path", "last") == 0
     expected = read_losses(program.run_folder("still") / "losses.jsonl")
     found = read_losses(program.run_folder("still") / "dynamics.intents.jsonl")
-    assert len(found) == 36
-    assert found == pytest.approx({where: expected[where] for where in found}, abs=1e-4)
+    assert len(found) > 30 and found.keys() == expected.keys()
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(
