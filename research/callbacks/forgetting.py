@@ -81,7 +81,7 @@ class Forgetting(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         self._known()
         earlier = self.spent
-        figures = {}
+        figures: dict[str, float] = {}
         for name, after in self._now(trainer, pl_module).items():
             before = self.before[self.abilities[name].fingerprint()]
             figures |= {f"{name}/before": before, f"{name}/after": after, f"{name}/change": after - before}
