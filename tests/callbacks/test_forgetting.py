@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from research.models.checkpoint import Trained
 from research.run import CHOSEN
 from research.terminal import run_command
 
+ROOT = Path(__file__).parents[2]
 CALLBACK = "research.callbacks.Forgetting"
 
 
@@ -57,7 +60,7 @@ def config(tiny: Any, slices: Path, tmp_path: Path) -> dict[str, Any]:
         }
         for split in ("train", "test")
     }
-    task = {"source": banking["train"], "test": banking["test"], "batch_size": 8, "max_length": 32, "validation": 0.2}
+    task = {"source": banking["train"], "test": banking["test"], "batch_size": 4, "max_length": 32, "validation": 0.3}
     return {
         "seed_everything": 3,
         "model": {
@@ -142,6 +145,25 @@ def test_the_base_is_measured_once(config: dict[str, Any], tmp_path: Path) -> No
     config["model"]["student"]["pooling"] = "first"
     command(config, tmp_path, "three")("fit", "--trainer.max_steps", "1")
     assert len(list((tmp_path / "cache" / "abilities").glob("*.json"))) == 4, "another pooling is another base"
+
+
+def test_two_processes(config: dict[str, Any], slices: Path, tmp_path: Path) -> None:
+    run = command(config, tmp_path, "pair")
+    line = [sys.executable, "-m", "research.cli", "fit", "--config", str(tmp_path / "pair.yaml"), "--config",
+            str(ROOT / "configs/strategy/ddp.yaml"), "--trainer.devices", "2", "--trainer.max_steps", "5"]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if k != CHOSEN} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    figures = run("test", "--ckpt_path", "last")
+    first = Student(str(tmp_path / "bert"))
+    first.build()
+    text = TextFiles(str(slices / "wikitext.txt"))
+    before = LanguageModel(text, 20, 32).measure(first.eval())
+    assert figures["test/forgetting/lm/before"] == pytest.approx(before, abs=1e-6)
+    metrics = (tmp_path / "runs" / "pair" / "metrics.csv").read_text().splitlines()
+    column = metrics[0].split(",").index("validation/forgetting/lm")
+    seen = [float(value) for line in metrics[1:] if (value := line.split(",")[column])]
+    assert seen == pytest.approx([before, figures["test/forgetting/lm/after"]], abs=1e-5)
 
 
 def test_refused(config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
