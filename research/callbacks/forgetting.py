@@ -1,8 +1,6 @@
 """What training does to abilities that the student had before."""
 
-import json
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lightning import Callback, Trainer
 
-from research.data.cache import default_folder, key
-from research.data.shards import explained
+from research.data.cache import default_folder
 from research.errors import UserError
 from research.evaluation.abilities import Ability
-from research.models.backbone import weights_digest
+from research.evaluation.abilities.remembered import remembered
 
 if TYPE_CHECKING:
     from lightning import LightningModule
@@ -62,15 +59,11 @@ class Forgetting(Callback):
         if trainer.ckpt_path is not None:
             return self._known()
         folder = (Path(data.cache).expanduser() if data.cache else default_folder()) / "abilities"
-        base = weights_of(module.student)
-        self._warn(data.streams)
         with self._measuring(trainer, module.student):
+            self._warn(data.streams)
             for ability in self.abilities.values():
-                known = ability.fingerprint()
-                path = folder / f"{key(base, known)}.json"
-                if not path.exists():
-                    write(path, ability.measure(module.student))
-                self.before[known] = json.loads(path.read_text())
+                figure = remembered(ability, module.student, str(trainer.precision), folder)
+                self.before[ability.fingerprint()] = figure
         if self.validation:
             self._log(trainer, {name: self.before[a.fingerprint()] for name, a in self.abilities.items()})
 
@@ -127,19 +120,3 @@ class Forgetting(Callback):
             yield
         student.train(training)
         self.spent += time.perf_counter() - start
-
-
-def weights_of(student: "Student") -> str:
-    """What decides the embeddings of a student that was built and not trained yet."""
-    weights = weights_digest(str(student.backbone), student.config)
-    dtype = str(next(student.parameters()).dtype)
-    return key(weights, student.keep_layers, student.pooling, student.embedding_norm, dtype)
-
-
-def write(path: Path, value: float) -> None:
-    """Whole or not at all, for other runs that look at the same time."""
-    with explained(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work = path.with_name(f"{path.name}.{os.getpid()}")
-        work.write_text(json.dumps(value))
-        os.replace(work, path)
