@@ -59,6 +59,31 @@ def test_matched_by_hand() -> None:
     assert matched(second, second) == 1.0
 
 
+def test_a_probe_is_scikit_learns_on_mean_states(tiny: Any, slices: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    student = tiny("bert")
+    train, test = (
+        CSV(str(slices / "banking77" / f"{split}.csv"), "text", label="category") for split in ("train", "test")
+    )
+
+    def states(source: CSV) -> np.ndarray:
+        begin, end = student.vocabulary.begin, student.vocabulary.end
+        texts = student.tokenizer([record["text"] for record in source], add_special_tokens=False)["input_ids"]
+        ids = [[begin, *text[:22], end] for text in texts]
+        with torch.no_grad():
+            rows = [student.model(torch.tensor(i)[None], output_hidden_states=True).hidden_states[-1] for i in ids]
+        return torch.stack([row[0].mean(0) for row in rows]).numpy()
+
+    scaler = StandardScaler().fit(states(train))
+    fitted = LogisticRegression(C=0.5, max_iter=1000)
+    fitted.fit(scaler.transform(states(train)), [record["label"] for record in train])
+    expected = fitted.score(scaler.transform(states(test)), [record["label"] for record in test])
+    assert LinearProbe(train, test, max_length=24, c=0.5).measure(student) == pytest.approx(expected)
+    assert 0.2 < expected < 1
+
+
 def test_no_published_head_no_loss(tiny: Any, slices: Path, tmp_path: Path) -> None:
     whole = tiny("bert")
     whole.tokenizer.save_pretrained(tmp_path)
