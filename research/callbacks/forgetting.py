@@ -27,8 +27,9 @@ class Forgetting(Callback):
     """Measures abilities before the first step of ``fit`` and again in ``test``.
 
     Logged are ``test/forgetting/NAME/before``, ``/after`` and ``/change``, their difference, and
-    ``test/forgetting/share_of_run``, the part of the run's seconds that all measuring has taken. Figures from before
-    are kept in the cache, by backbone and data, so that of many runs from one backbone the first alone measures them.
+    ``test/forgetting/share_of_run``, the part of the seconds of ``fit`` and ``test`` that measuring has taken. Figures
+    from before are kept in the cache, by backbone and data, so that of many runs from one backbone the first alone
+    measures them. Listed before :class:`WeightAverage`, it measures the average in validation too.
 
     Args:
         abilities: what to measure, by name.
@@ -40,7 +41,7 @@ class Forgetting(Callback):
             raise UserError("trainer.callbacks: Forgetting: give at least one of abilities")
         self.abilities, self.validation = abilities, validation
         self.before: dict[str, float] = {}  # by fingerprint
-        self.spent = self.trained = 0.0  # seconds of measuring, and of fit
+        self.spent = self.trained = 0.0  # seconds of measuring, and of all up to the checkpoint
 
     def setup(self, trainer: Trainer, pl_module: "LightningModule", stage: str) -> None:
         module: Any = pl_module
@@ -71,14 +72,16 @@ class Forgetting(Callback):
         if self.validation and trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._log(trainer, self._now(trainer, pl_module))
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
+    def on_test_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         self._known()
-        earlier = self.spent
+        self.since = time.perf_counter() - self.trained
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         figures: dict[str, float] = {}
         for name, after in self._now(trainer, pl_module).items():
             before = self.before[self.abilities[name].fingerprint()]
             figures |= {f"{name}/before": before, f"{name}/after": after, f"{name}/change": after - before}
-        figures["share_of_run"] = self.spent / (self.trained + self.spent - earlier)
+        figures["share_of_run"] = self.spent / (time.perf_counter() - self.since)
         pl_module.log_dict({f"test/forgetting/{name}": value for name, value in figures.items()}, logger=False)
 
     def state_dict(self) -> dict[str, Any]:

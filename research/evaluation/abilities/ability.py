@@ -20,7 +20,7 @@ class Ability(ABC):
         max_length: tokens of a text that are read, special ones included, at least 8.
     """
 
-    def __init__(self, source: Source, count: int = 500, max_length: int = 128) -> None:
+    def __init__(self, source: Source, count: int = 200, max_length: int = 128) -> None:
         if max_length < 8:
             raise UserError(f"{type(self).__name__}: max_length is {max_length}; it must be at least 8")
         self.sample, self.max_length = Sample(source, count), max_length

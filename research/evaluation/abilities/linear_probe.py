@@ -23,7 +23,7 @@ class LinearProbe(Ability):
         c: inverse strength of the L2 penalty, above 0.
     """
 
-    def __init__(self, source: Source, test: Source, count: int = 500, max_length: int = 128, c: float = 0.1) -> None:
+    def __init__(self, source: Source, test: Source, count: int = 200, max_length: int = 128, c: float = 0.1) -> None:
         super().__init__(source, count, max_length)
         if c <= 0:
             raise UserError(f"LinearProbe: c is {c}; it must be above 0")
