@@ -14,6 +14,7 @@ from research.data.cache import default_folder
 from research.errors import UserError
 from research.evaluation.abilities import Ability
 from research.evaluation.abilities.remembered import remembered
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from lightning import LightningModule
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Forgetting(Callback):
+class Forgetting(Callback, Whole):
     """Measures abilities before the first step of ``fit`` and again in ``test``.
 
     Logged are ``test/forgetting/NAME/before``, ``/after`` and ``/change``, their difference, and
@@ -46,8 +47,6 @@ class Forgetting(Callback):
     def setup(self, trainer: Trainer, pl_module: "LightningModule", stage: str) -> None:
         module: Any = pl_module
         student = module.student
-        if trainer.strategy.restore_checkpoint_after_setup:
-            raise UserError("trainer.callbacks: Forgetting needs whole parameters; trainer.strategy cuts them")
         if student.backbone is None:
             raise UserError("trainer.callbacks: Forgetting: model.student starts from random weights, with no ability")
         for name, ability in self.abilities.items():

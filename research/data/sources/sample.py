@@ -40,9 +40,9 @@ class Sample(Source):
 
     @cached_property
     def _kept(self) -> tuple[list[Record], np.ndarray]:
-        from research.data.tokenised import record_hash, share
+        from research.data.tokenised import record_hashes, share
 
         records = list(self.source)
-        hashes = np.array([record_hash(record) for record in records], np.uint64)
+        hashes = record_hashes(records)
         chosen = np.sort(np.argsort(share(hashes, self.split_seed), kind="stable")[: self.count])
         return [records[i] for i in chosen], hashes[chosen]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from research.errors import UserError
 from research.evaluation.abilities.ability import Ability
-from research.evaluation.similarity import embed
+from research.models.embedding import embed
 
 if TYPE_CHECKING:
     from research.models.student import Student

@@ -8,7 +8,7 @@ import torch
 from research.data.masking import Masked, NextToken, SpanCorrupted
 from research.errors import UserError
 from research.evaluation.abilities.ability import Ability
-from research.evaluation.encoding import in_batches
+from research.models.embedding import in_batches
 
 if TYPE_CHECKING:
     from research.models.student import Student
