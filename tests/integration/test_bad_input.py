@@ -158,7 +158,7 @@ BAD_FILES = {
         "trainer:\n  callbacks:\n  - class_path: research.callbacks.Nope",
         "3: trainer.callbacks[0].class_path: research.callbacks has no Nope; "
         "there is ExampleLosses, FirstOrderMAML, Forgetting, GeneratedText, Reptile, SentenceSimilarity, "
-        "Transfer, WeightAverage",
+        "TrainingDynamics, Transfer, WeightAverage",
     ),
     "wrong module": (
         "model: {objectives: {nce: {class_path: reserch.objectives.Contrastive}}}",
