@@ -6,6 +6,7 @@ from research.callbacks.generated_text import GeneratedText
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
 from research.callbacks.similarity import SentenceSimilarity
 from research.callbacks.training_dynamics import TrainingDynamics
+from research.callbacks.transfer import Transfer
 from research.callbacks.weight_average import WeightAverage
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Reptile",
     "SentenceSimilarity",
     "TrainingDynamics",
+    "Transfer",
     "WeightAverage",
 ]
