@@ -1,13 +1,14 @@
 """HybridModule owns student, teacher, objectives and weighting, and computes the weighted loss."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from research.data.batch import Batch
+from research.data.batch import Batch, Tokens
 from research.data.stream import StreamInfo
 from research.data.tokenised import tokenizer_fingerprint
 from research.errors import UserError
@@ -17,6 +18,7 @@ from research.models.student import Student
 from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
+from research.sharding import is_sharded
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
 from research.weighting.base import Weights
@@ -87,7 +89,7 @@ class HybridModule(LightningModule):
             self.student.build()
             for _, objective in self._objectives():
                 objective.build(self.student, self.streams)
-        if not strategy.restore_checkpoint_after_setup:  # one that cuts parameters moves them when it has
+        if not is_sharded(strategy):  # one that divides parameters moves them when it has
             self.to(strategy.root_device)  # where the teacher is, and the batches that objectives read
         if self.trainer.training:
             for view in (view for views in self.views().values() for view in views):
@@ -105,6 +107,8 @@ class HybridModule(LightningModule):
 
     def on_fit_start(self) -> None:
         self.student.train()
+        if self.teacher is not None and self.trainer.is_global_zero:
+            self.teacher.foresee(self._asked())
 
     def training_step(self, batch: dict[str, Batch | None], batch_idx: int) -> Tensor:
         progress = min(self.trainer.global_step / self.total_steps, 1.0)
@@ -197,16 +201,28 @@ class HybridModule(LightningModule):
             raise UserError("trainer: set max_steps or max_epochs; weights and learning rate follow the run's length")
         return max(int(steps), 1)
 
-    def _read(self, stream: str, *views: View) -> Iterator[Batch]:
-        """One pass over a stream's training batches, on the device, in the given views."""
+    def _read(self, stream: str, *views: View, split: str = "train") -> Iterator[Batch]:
+        """One pass over a stream's batches, on the device, in the given views."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        if stream not in data.held_out_streams(split) and split != "train":
+            return
         with torch.device("cpu"):  # Lightning may have made another the default
-            batches = data.streams[stream].stream("train")
+            batches = data.streams[stream].stream(split)
         batches.views = list(views)
         for position in range(len(batches)):
             with torch.device("cpu"):
                 batch = batches[position]
             yield batch.to(self.trainer.strategy.root_device)
+
+    def _asked(self) -> Iterator[tuple[View, Tokens, tuple[str, ...]]]:
+        """What the objectives will ask the teacher in one pass: views of the batches, and streams whose classes."""
+        asking = [o for _, o in self._objectives() if o.needs_teacher or o.probes()]
+        asked = dict.fromkeys((o.stream, view, o.probes()) for o in asking for view in o.taught_views() or o.views())
+        most = self.total_steps * self.trainer.accumulate_grad_batches
+        for stream, view, tasks in asked:
+            for split in ("train", "validation"):
+                for batch in islice(self._read(stream, view, split=split), most if split == "train" else None):
+                    yield view, view.finish(batch.views[view], self.student), tasks
 
     def _objectives(self) -> list[tuple[str, Objective]]:
         return list(self.objectives.items())  # type: ignore[arg-type]

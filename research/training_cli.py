@@ -29,6 +29,7 @@ from research.errors import UserError
 from research.module import HybridModule
 from research.precision import check_precision
 from research.run import CHOSEN, Run, loggers
+from research.sharding import check_sharded, is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +90,12 @@ class TrainingCLI(LightningCLI):
             raise parse_error(str(error), self.arguments, options) from error
 
     def instantiate_classes(self) -> None:
-        self.parser.add_instantiator(build, object)
         try:
-            super().instantiate_classes()
+            self.config_init = self.parser.instantiate(self.config, instantiators=[(build, object, True)])
         except Refused as refused:
             raise refusal(refused, self.config[self.subcommand].as_dict()) from refused
+        self.model, self.datamodule = self.config_init[self.subcommand].model, self.config_init[self.subcommand].data
+        self.trainer = self.instantiate_trainer()
 
     def _parse_ckpt_path(self) -> None:
         """Checkpoints do not change the config; :meth:`before_instantiate_classes` compares the two."""
@@ -124,10 +126,14 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
-        sharded = any(name in str(trainer.get("strategy")).lower() for name in ("fsdp", "deepspeed"))
-        if sharded:
-            self.model.weighting.check_sharded()
+        sharded, fitting = is_sharded(trainer.get("strategy")), self.subcommand == "fit"
+        if sharded and fitting:
+            check_sharded(self.model, trainer.get("callbacks") or ())
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
+        if fitting:
+            validated = self.datamodule.validated() if trainer.get("limit_val_batches") != 0 else []
+            measured = [name for name, o in self.model.objectives.items() if o.stream in validated]
+            self.model.weighting.check_validation(measured)
         self.model.config = self.dump
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
             self.folder = self.checkpoint.parent.parent
@@ -135,7 +141,6 @@ class TrainingCLI(LightningCLI):
             mine = CHOSEN not in os.environ
             self.folder = self.run.new_folder()
             self.created = self.folder if mine else None
-        fitting = self.subcommand == "fit"
         if fitting:
             self._save_config()
             if self.left_out:

@@ -1,4 +1,4 @@
-"""Two processes, each with a part of a batch, give the loss and the gradient of one process with the whole."""
+"""Two processes, each with a part of a batch, give the loss, gradient and figures of one process with the whole."""
 
 import os
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import distributed, nn
 
@@ -14,7 +15,7 @@ from research.data.spans import AnchorSpan
 from research.data.stream import StreamInfo
 from research.models import EMATeacher
 from research.models.attention import use_blocked_attention
-from research.objectives import Contrastive, MomentumContrast, SpanContrastive, SupervisedContrastive
+from research.objectives import Contrastive, MomentumContrast, Regression, SpanContrastive, SupervisedContrastive
 from research.ranks import of_all_ranks
 from research.step import Clean, Step
 
@@ -57,6 +58,18 @@ def part(batch: Batch, rows: slice) -> Batch:
     return Batch(views, batch.labels[rows])
 
 
+def regression_figures(student: Any, batch: Batch) -> dict[str, float]:
+    """Of a head with weights of ones, against the labels as numbers."""
+    batch = Batch(batch.views, batch.labels.double())
+    objective = Regression("s")
+    student.add_head("s", 1)
+    torch.nn.init.ones_(student.heads["s"].linear.weight)
+    student.double().eval()
+    with torch.no_grad():
+        objective.measure(Step({"s": batch}, student, None, {"s": objective.views()}))
+    return objective.results()
+
+
 def rank_main(rank: int, folder: Path) -> None:
     """What each process does."""
     torch.set_num_threads(1)
@@ -68,7 +81,8 @@ def rank_main(rank: int, folder: Path) -> None:
     found = results(wrapped, part(batch, PARTS[rank]))
     with torch.no_grad():
         assert len(of_all_ranks(torch.ones(rank + 1, 3))) == rank + 1, "validation keeps to its own rows"
-    torch.save((found, objectives["queue"].queue), folder / f"rank{rank}.pt")
+    figures = regression_figures(student, part(batch, PARTS[rank]))
+    torch.save((found, objectives["queue"].queue, figures), folder / f"rank{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -96,7 +110,7 @@ def test_two_processes_equal_one(tiny: Any, texts: list[str], batch_of: Any, tmp
     expected = results(Trained(student, modules), batch)
     for process in ranks:
         assert process.wait(timeout=300) == 0
-    (first, queue), (second, other_queue) = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
+    (first, queue, figures), (second, other_queue, others) = (torch.load(tmp_path / f"rank{r}.pt") for r in range(2))
 
     for name, (loss, gradients) in expected.items():
         mean = (first[name][0] + second[name][0]) / 2
@@ -110,6 +124,8 @@ def test_two_processes_equal_one(tiny: Any, texts: list[str], batch_of: Any, tmp
             torch.testing.assert_close(second[name][1][parameter], gradient, rtol=0, atol=1e-6)
     assert torch.equal(queue, other_queue)
     torch.testing.assert_close(queue, objectives["queue"].queue, rtol=0, atol=1e-6)
+    assert figures == others == pytest.approx(regression_figures(student, batch), rel=1e-5)
+    assert all(abs(value) > 0.01 for value in figures.values()), "figures that could be wrong"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from research.callbacks.example_losses import ExampleLosses
 from research.callbacks.forgetting import Forgetting
+from research.callbacks.generated_text import GeneratedText
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
 from research.callbacks.similarity import SentenceSimilarity
 from research.callbacks.weight_average import WeightAverage
@@ -10,6 +11,7 @@ __all__ = [
     "ExampleLosses",
     "FirstOrderMAML",
     "Forgetting",
+    "GeneratedText",
     "Reptile",
     "SentenceSimilarity",
     "WeightAverage",

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class ExampleLosses(Callback):
     """After ``test``, writes ``losses.jsonl`` into the run's folder: a line for each training example of a stream.
 
-    Each line has ``where`` the example stands and its ``loss`` without dropout, in a batch of its own. It is what the
+    Each line has ``where`` the example stands and its ``loss`` without dropout, in a batch of its own, as it would be
+    trained on: an adversarial objective moves the embeddings for it. It is what the
     ``losses`` of a :class:`research.data.curriculum.Curriculum` names.
 
     Args:
@@ -31,7 +32,8 @@ class ExampleLosses(Callback):
         self.objective = objective
 
     @rank_zero_only
-    @torch.no_grad()
+    @torch.inference_mode(False)
+    @torch.enable_grad()  # which an adversarial loss goes by
     def on_test_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         from tqdm import tqdm  # type: ignore[import-untyped]
 

@@ -8,13 +8,14 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 from research.errors import UserError
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from lightning import LightningModule
     from torch.optim import Optimizer
 
 
-class MetaLearning(Callback):
+class MetaLearning(Callback, Whole):
     """An episode is ``length`` steps on one task, from weights phi_0: the inner ones are plain gradient descent,
 
     ``phi_{i+1} = phi_i - inner_lr g_i``, and at the end phi_0 is moved by the run's optimiser along a gradient made of
@@ -47,8 +48,6 @@ class MetaLearning(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         name = f"trainer.callbacks: {type(self).__name__}"
-        if any(word in type(trainer.strategy).__name__.lower() for word in ("fsdp", "deepspeed")):
-            raise UserError(f"{name} needs each process to hold the weights whole; choose another trainer.strategy")
         if trainer.accumulate_grad_batches != 1:
             raise UserError(f"{name} needs trainer.accumulate_grad_batches 1: an inner step is one of the optimiser")
         steps = trainer.estimated_stepping_batches

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from research.errors import UserError
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
 
-class WeightAverage(Callback):
+class WeightAverage(Callback, Whole):
     """``a = decay a + (1 - decay) w`` after each optimiser step, from the first weights on.
 
     Validation measures the averaged student. The checkpoint's ``state_dict`` is the averaged student's, which test and
@@ -31,10 +32,6 @@ class WeightAverage(Callback):
         self.update = get_ema_multi_avg_fn(decay)
         self.average: list[Tensor] = []
         self.step = 0
-
-    def setup(self, trainer: Trainer, pl_module: "LightningModule", stage: str) -> None:
-        if stage == "fit" and trainer.strategy.restore_checkpoint_after_setup:
-            raise UserError("trainer.callbacks: WeightAverage needs whole parameters; trainer.strategy cuts them")
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: "LightningModule", checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn == "fit" and "trained" in checkpoint:

@@ -136,6 +136,10 @@ class MixtureDataModule(LightningDataModule):
     def predict_dataloader(self) -> CombinedLoader:
         return self._held_out("test", Clean())
 
+    def validated(self) -> list[str]:
+        """The streams that set something apart for validation, known before any data is read."""
+        return [name for name, stream in self.streams.items() if stream.validation]
+
     def held_out_streams(self, split: str) -> list[str]:
         """The streams that have such a split, in the order of the loader."""
         return [name for name, stream in self.streams.items() if split in stream.rows and len(stream.rows[split][1])]
@@ -151,6 +155,10 @@ class MixtureDataModule(LightningDataModule):
         for name in names:
             part = self.streams[name].stream(split)
             part.views = [*views, *(view for view in part.views if view not in views)]
+            while len(part) < ranks and part.batch_size > 1:  # Lightning wants a batch for each process
+                part.batch_size //= 2
+            if len(part) < ranks:
+                raise UserError(f"data.streams.{name}: its {split} split is too small for {ranks} processes")
             loaders[name] = self._loader(part, range(rank, len(part), ranks))
         return CombinedLoader(loaders, "sequential")
 

@@ -1,14 +1,16 @@
 """What the student itself would write: the view that on-policy distillation reads."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from research.data.batch import IGNORE, Tokens
 from research.data.masking import Conditional
 from research.errors import UserError
+from research.inference.writing import room_after, write
 
 if TYPE_CHECKING:
     from research.models.student import Student
@@ -45,59 +47,26 @@ class OnPolicy(Conditional):
         return Conditional()
 
     def finish(self, tokens: Tokens, student: "Student") -> Tokens:
-        room = self._room(tokens, student)
+        lengths = sources_of(tokens) if tokens.decoder_ids is None else tokens.mask.sum(1)
+        room = room_after(student, lengths, self.max_new_tokens)
         if not student.training or room < 1 or torch.rand(()) >= self.share:
             return tokens
         student.eval()
         try:
-            return self._sampled(tokens, student, room)
+            sampling = {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": self.temperature}
+            written = write(student, tokens.ids, lengths, room, **sampling)
         finally:
             student.train()
-
-    def _room(self, tokens: Tokens, student: "Student") -> int:
-        """How many tokens the longest source leaves to write."""
-        if student.max_length is None:
-            return self.max_new_tokens
-        if tokens.decoder_ids is not None:
-            return min(self.max_new_tokens, student.max_length - 1)
-        return min(self.max_new_tokens, student.max_length - int(sources_of(tokens).max()))
-
-    @torch.no_grad()
-    def _sampled(self, tokens: Tokens, student: "Student", room: int) -> Tokens:
-        model: Any = student.model
-        pad, end = student.vocabulary.pad, student.vocabulary.end
-        given = dict(do_sample=True, top_k=0, top_p=1.0, temperature=self.temperature, pad_token_id=pad,
-                     eos_token_id=end, max_new_tokens=room, use_cache=True)  # fmt: skip
-        start = student.vocabulary.start
-        if tokens.decoder_ids is not None:
-            written = model.generate(
-                input_ids=tokens.ids, attention_mask=tokens.mask.long(), decoder_start_token_id=start, **given
-            )
-            return replace(tokens, decoder_ids=written[:, :-1], labels=until_end(written[:, 1:], end))
-        sources = sources_of(tokens)
-        prompts, mask = left_padded(tokens.ids, sources, pad)
-        new = model.generate(input_ids=prompts, attention_mask=mask.long(), **given)[:, prompts.shape[1] :]
-        return joined(tokens.ids, sources, until_end(new, end), pad)
+        if tokens.decoder_ids is None:
+            return joined(tokens.ids, lengths, written, student.vocabulary.pad)
+        before = F.pad(written[:, :-1], (1, 0), value=student.vocabulary.start)
+        return replace(tokens, decoder_ids=before.masked_fill(before == IGNORE, student.vocabulary.pad), labels=written)
 
 
 def sources_of(tokens: Tokens) -> Tensor:
     """How long the source of each row (N,) is, for a causal model: the first label stands at its last token."""
     assert tokens.labels is not None
     return (tokens.labels != IGNORE).int().argmax(1) + 1
-
-
-def until_end(written: Tensor, end: int) -> Tensor:
-    """Tokens (N, L), with -100 behind the first ``end`` of each row."""
-    ended = (written == end).int().cumsum(1) - (written == end).int() > 0
-    return written.masked_fill(ended, IGNORE)
-
-
-def left_padded(ids: Tensor, lengths: Tensor, pad: int) -> tuple[Tensor, Tensor]:
-    """The first ``lengths`` (N,) tokens of each row of ids (N, L), moved to the right, and their mask."""
-    longest = int(lengths.max())
-    place = torch.arange(longest, device=ids.device) - (longest - lengths[:, None])
-    mask = place >= 0
-    return ids.gather(1, place.clamp(min=0)).masked_fill(~mask, pad), mask
 
 
 def joined(ids: Tensor, lengths: Tensor, labels: Tensor, pad: int) -> Tokens:

@@ -26,13 +26,15 @@ class StreamInfo:
     """What objectives may ask of a stream.
 
     ``labels`` are in the order of the head's outputs; ``scale`` is mean and standard deviation of a regression's
-    training labels, which its targets are standardised by; ``packed`` rows hold several documents.
+    training labels, which its targets are standardised by; ``packed`` rows hold several documents; targets to write
+    have ``max_target_length`` tokens at most.
     """
 
     problem: str
     labels: tuple[str, ...] = ()
     scale: tuple[float, float] = (0.0, 1.0)
     packed: bool = False
+    max_target_length: int = 128
 
 
 class Examples(Protocol):

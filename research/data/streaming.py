@@ -12,7 +12,7 @@ from research.data.sources import Source
 from research.data.sources.source import Record
 from research.data.stream import Stream
 from research.data.text_stream import Kept, Texts, TextStream
-from research.data.tokenised import chunks, encode, record_hash, share
+from research.data.tokenised import chunks, encode, record_hashes, share
 from research.errors import UserError
 
 SAMPLE = 200  # texts by which characters are reckoned in tokens
@@ -119,5 +119,5 @@ class HeldOut(Source):
 
     def _all(self) -> Iterator[Record]:
         for chunk in chunks(self.source):
-            place = share(np.array([record_hash(record) for record in chunk], np.uint64), self.seed)
+            place = share(record_hashes(chunk), self.seed)
             yield from (chunk[i] for i in np.flatnonzero((place >= self.start) & (place < self.stop)))

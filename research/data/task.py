@@ -102,7 +102,7 @@ class TaskDataModule(StreamDataModule):
 
     @property
     def info(self) -> StreamInfo:
-        return StreamInfo(self.problem, self.labels, self.scale)
+        return StreamInfo(self.problem, self.labels, self.scale, max_target_length=self.max_target_length)
 
     def split(self) -> None:
         super().split()

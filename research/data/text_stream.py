@@ -14,7 +14,7 @@ from research.data.sampling import ENDLESS, HOLE
 from research.data.sources import Source
 from research.data.sources.source import Record
 from research.data.stream import BUCKET, Stream
-from research.data.tokenised import chunks, encode, record_hash, share
+from research.data.tokenised import chunks, encode, record_hashes, share
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Kept:
 
     def __call__(self, records: Sequence[Record]) -> np.ndarray:
         """(n,) bool for n records."""
-        hashes = np.array([record_hash(record) for record in records], np.uint64)
+        hashes = record_hashes(records)
         return (share(hashes, self.seed) >= self.share) & ~np.isin(hashes, self.forbidden)
 
 

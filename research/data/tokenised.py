@@ -55,6 +55,11 @@ def record_hash(record: Record) -> int:
     return text_hash(identity(record))
 
 
+def record_hashes(records: Sequence[Record]) -> np.ndarray:
+    """:func:`record_hash` of n records: (n,) uint64."""
+    return np.array([record_hash(record) for record in records], np.uint64)
+
+
 def text_hash(text: str) -> int:
     """64 bits of a text without regard to case and white space: equal texts fall into the same split."""
     return xxhash.xxh3_64_intdigest(" ".join(text.lower().split()).encode())
@@ -111,7 +116,7 @@ class Group:
             *(pa.array(self._ids([record.get(field) for record in chunk]), IDS) for field in FIELDS),
             pa.array([None if r.get("label") is None else json.dumps(r["label"]) for r in chunk], pa.string()),
             pa.array([r["where"] for r in chunk], pa.string()),
-            pa.array([record_hash(r) for r in chunk], pa.uint64()),
+            pa.array(record_hashes(chunk)),
         ]
         return pa.record_batch(columns, schema=SCHEMA)
 

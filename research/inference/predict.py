@@ -7,6 +7,7 @@ from torch import Tensor
 
 from research.data.batch import Batch
 from research.data.stream import StreamInfo
+from research.inference.writing import write_texts
 from research.models.student import Student
 from research.step import Clean
 
@@ -18,12 +19,16 @@ def predict(
     """One dict for each of the N examples.
 
     ``classify`` gives ``label`` and ``probabilities`` by label; ``multilabel`` the labels above 1/2 and the
-    probabilities; ``regress`` a ``value`` in the unit of the training labels; ``generate`` and unlabelled streams
-    give the ``embedding``, a list of H floats, like a task that no head knows. ``logits`` (N, C) are of the
-    classes of ``classify`` where it is not the student's head that tells them.
+    probabilities; ``regress`` a ``value`` in the unit of the training labels; ``generate`` the ``text`` that the
+    student writes; unlabelled streams give the ``embedding``, a list of H floats, like a task that no head knows and
+    ``generate`` of an encoder. ``logits`` (N, C) are of the classes of ``classify`` where it is not the student's head
+    that tells them.
     """
     if logits is not None:
         return [_named(p, info.labels) for p in logits.float().softmax(-1)]
+    if info.problem == "generate" and student.family.name != "encoder":
+        texts = write_texts(student, batch.views[Clean()], info.max_target_length)
+        return [{"text": text} for text in texts]
     encoded = student(batch.views[Clean()])
     if stream not in student.heads:
         return [{"embedding": row} for row in student.embedding(encoded).float().tolist()]

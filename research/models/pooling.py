@@ -1,11 +1,9 @@
 """How the token states of a text become one embedding."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Pooling = Literal["mean", "first", "last", "max", "weighted_mean", "first_last"]
 
@@ -26,18 +24,3 @@ def pooled(states: Tensor, mask: Tensor, how: str) -> Tensor:
     place = mask.cumsum(1) * mask if how == "weighted_mean" else mask
     weights = place.to(states.dtype).unsqueeze(-1)
     return (states * weights).sum(1) / weights.sum(1)
-
-
-@contextmanager
-def first_layer(owner: nn.Module, attribute: str) -> Iterator[list[Tensor]]:
-    """A list that holds the first layer's states (N, L, H) after a forward pass inside the context."""
-    seen: list[Tensor] = []
-
-    def keep(layer: nn.Module, given: object, out: Tensor | tuple[Tensor, ...]) -> None:
-        seen.append(out if isinstance(out, Tensor) else out[0])
-
-    handle = getattr(owner, attribute)[0].register_forward_hook(keep)
-    try:
-        yield seen
-    finally:
-        handle.remove()

@@ -4,13 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from research.data.batch import Example, Tokens, pad_rows
 from research.errors import UserError
+from research.models.embedding import embed
 from research.step import Clean
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class LabelNames(Directions):
         if unknown := set(self.names) - set(labels):
             raise UserError(f"names of stream {task} name {sorted(unknown)}; labels: {tuple(labels)}")
         texts = [self.template.format(self.names.get(label, label.replace("_", " "))) for label in labels]
-        return student.embedding(student(framed(student, texts)))
+        return embed(student, texts).to(next(student.parameters()))
 
 
 class Prototypes(Directions):
@@ -132,10 +131,3 @@ def logistic_regression(embeddings: Tensor, labels: Tensor, c: float) -> tuple[T
     if len(weights) == 1:  # one row for two classes: their difference
         weights, biases = torch.cat([-weights, weights]) / 2, torch.cat([-biases, biases]) / 2
     return weights.to(embeddings), biases.to(embeddings)
-
-
-def framed(student: "Student", texts: Sequence[str]) -> Tokens:
-    """Texts as the student reads them, on its device."""
-    ids = student.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    rows = [student.family.frame(Example(np.array(each, dtype=np.int64)), student.vocabulary) for each in ids]
-    return pad_rows(rows, student.vocabulary.pad, student.has_types).to(next(student.parameters()).device)

@@ -1,5 +1,6 @@
 """The model that is trained: a Transformers backbone of any family, its pooling and its heads."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.packed import unpacked
 from research.models.perturbation import added
-from research.models.pooling import Pooling, first_layer, pooled
-from research.models.recording import recorded
+from research.models.pooling import Pooling, pooled
+from research.models.recording import Stack, recorded
 from research.models.tokenizer import TrainedTokenizer
 from research.step import Encoded
 
@@ -209,25 +210,19 @@ class Student(nn.Module):
 
     def forward(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> Encoded:
         """Encode (N, L) tokens into hidden states (N, L or D, H); ``reads`` is as for :func:`recording`."""
-        if reads:  # what is read of each layer is kept, so chunks would save nothing
-            if self.pooling == "first_last":
-                reads |= {"hidden"}
-            hidden, memory, stacks = recorded(self.family, self._built(), tokens, reads)
-            if self.pooling == "first_last":
-                memory = (stacks[0].hidden[1] + memory) / 2
-            return Encoded(hidden, memory, tokens, stacks)
-        if self.chunk is None or len(tokens.ids) <= self.chunk:
-            return Encoded(*self._states(tokens), tokens)
-        return Encoded(*in_chunks(self._states, tokens, self.chunk), tokens)
+        if self.chunk is not None and len(tokens.ids) > self.chunk and not reads:  # which keeps what chunks would save
+            return Encoded(*in_chunks(lambda part: self._states(part)[:2], tokens, self.chunk), tokens)
+        hidden, memory, stacks = self._states(tokens, reads)
+        return Encoded(hidden, memory, tokens, stacks if reads else ())
 
-    def _states(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        model = self._built()
+    def _states(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> tuple[Tensor, Tensor, Sequence[Stack]]:
+        model, averaged = self._built(), self.pooling == "first_last"
+        reads = reads | {"hidden"} if averaged else reads
         with added(tokens.noise, self.family.input_embedding(model)):
-            if self.pooling != "first_last":
-                return self.family.hidden(model, tokens)
-            with first_layer(*self.family.stacks(model)[0]) as first:
-                hidden, memory = self.family.hidden(model, tokens)
-            return hidden, (first[0] + memory) / 2
+            if not reads:
+                return *self.family.hidden(model, tokens), ()
+            hidden, memory, stacks = recorded(self.family, model, tokens, reads)
+        return hidden, (stacks[0].hidden[1] + memory) / 2 if averaged else memory, stacks
 
     def embedding(self, encoded: Encoded) -> Tensor:
         """Pool token states into (N, H), a row a document where several are packed in one."""

@@ -26,6 +26,17 @@ class Read(Protocol):
     def __call__(self, stream: str, *views: View) -> "Iterator[Batch]": ...
 
 
+def check_classes(key: str, task: str, streams: "Mapping[str, StreamInfo]", otherwise: str = "") -> None:
+    """Refuse a task that is no stream with classes.
+
+    Raises:
+        UserError: naming the key, and what to set ``otherwise``.
+    """
+    classes = [name for name, info in streams.items() if info.problem == "classify"]
+    if task not in classes:
+        raise UserError(f"{key}: task '{task}' is no stream with classes; set task to one of {classes}{otherwise}")
+
+
 class Objective(nn.Module, ABC):
     """Subclasses compute a loss in :meth:`forward` and may say more in the other methods.
 

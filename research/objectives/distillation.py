@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from research.errors import UserError
-from research.objectives.base import Objective
+from research.objectives.base import Objective, check_classes
 from research.objectives.divergence import Divergence, ForwardKL
 from research.step import Clean, Step, View
 
@@ -79,11 +79,7 @@ class Distillation(Objective):
         key = f"model.objectives.{name}"
         if self.over_tokens:
             return
-        if self.task not in streams or streams[self.task].problem != "classify":
-            raise UserError(
-                f"{key}: task '{self.task}' is no stream with classes; set task to one of "
-                f"{[n for n, s in streams.items() if s.problem == 'classify']}, or tokens to a view"
-            )
+        check_classes(key, self.task, streams, ", or tokens to a view")
         if self.alpha and self.task != self.stream:
             raise UserError(f"{key}: alpha is {self.alpha}, but stream '{self.stream}' has no labels of '{self.task}'")
 

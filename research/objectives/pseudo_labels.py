@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from research.errors import UserError
-from research.objectives.base import Objective, Read
+from research.objectives.base import Objective, Read, check_classes
 from research.objectives.distribution_alignment import aligned
 from research.ranks import averaged
 from research.step import Clean, Step, View
@@ -100,11 +100,7 @@ class PseudoLabels(Objective):
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
     ) -> None:
         super().check(name, family, streams, teacher)
-        classes = [n for n, s in streams.items() if s.problem == "classify"]
-        if self.task not in classes:
-            raise UserError(
-                f"model.objectives.{name}: task '{self.task}' is no stream with classes; they are {classes}"
-            )
+        check_classes(f"model.objectives.{name}", self.task, streams)
         if self.from_teacher and teacher is None:
             raise UserError(f"model.objectives.{name}: from_teacher needs model.teacher")
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from research.errors import UserError
-from research.objectives.base import Objective
+from research.objectives.base import Objective, check_classes
 from research.step import Clean, Encoded, Step, View
 
 if TYPE_CHECKING:
@@ -47,12 +47,8 @@ class Smoothness(Objective, ABC):
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"
     ) -> None:
         super().check(name, family, streams, teacher)
-        if not self.over_tokens and (self.task not in streams or streams[self.task].problem != "classify"):
-            classes = [name for name, info in streams.items() if info.problem == "classify"]
-            raise UserError(
-                f"model.objectives.{name}: task '{self.task}' is no stream with classes; set task to one of {classes}, "
-                "or tokens to a view"
-            )
+        if not self.over_tokens:
+            check_classes(f"model.objectives.{name}", self.task, streams, ", or tokens to a view")
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         if not self.over_tokens:

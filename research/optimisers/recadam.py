@@ -9,11 +9,12 @@ from torch.optim import AdamW
 
 from research.errors import UserError
 from research.optimisation import fusible
+from research.sharding import Whole
 
 KEY = "model.optimisation.optimiser"
 
 
-class RecAdam(AdamW):
+class RecAdam(AdamW, Whole):
     """Adam on the task's loss, and beside its moments a pull to the first weights that fades.
 
     ``w -= lr (lambda(t) m / (sqrt(v) + eps) + (1 - lambda(t)) gamma (w - w_0))`` with

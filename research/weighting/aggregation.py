@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from research.errors import UserError
 from research.ranks import from_first
+from research.sharding import Whole
 from research.weighting.base import Weights
 from research.weighting.gradients import accumulate, divided, gradient, trainable
 from research.weighting.scheduled import Plan, Scheduled
 
 
-class Aggregation(Scheduled):
+class Aggregation(Scheduled, Whole):
     """``sum_i a_i g_i`` on the backbone, ``a = A(G)``, ``G_ij = <g_i, g_j>``.
 
     g_i is the gradient of the i-th weighted loss by the backbone, and A one of TorchJD's aggregators that weigh by the
@@ -29,8 +30,6 @@ class Aggregation(Scheduled):
         weights: the planned ones, as for :class:`research.weighting.Scheduled`.
         parts: into how many parts the backbone is divided to save memory, at least 1.
     """
-
-    reads_gradients = True
 
     def __init__(self, aggregator: nn.Module | None = None, weights: Plan | None = None, parts: int = 1) -> None:
         super().__init__(weights or {})

@@ -1,8 +1,8 @@
 """What every weighting does: a weight an objective, one loss of them all, and its gradient."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,9 +14,6 @@ Weights = dict[str, Any]
 
 class Weighting(nn.Module, ABC):
     """Plans a weight at least 0 for each objective; one of weight 0 is not computed in that step."""
-
-    reads_gradients: ClassVar[bool] = False
-    """Whether it differentiates the losses one by one, for which each process must hold all parameters."""
 
     @abstractmethod
     def weight(self, name: str, progress: float) -> float:
@@ -37,17 +34,12 @@ class Weighting(nn.Module, ABC):
             if name not in known:
                 raise UserError(f"model.weighting.weights.{name}: no such objective; there are {', '.join(known)}")
 
-    def check_sharded(self) -> None:
-        """Refuse a strategy that divides parameters among processes where each has to hold them all.
+    def check_validation(self, measured: Collection[str]) -> None:
+        """Refuse to wait for a figure of an objective that no validation of a fit measures.
 
         Raises:
             UserError: naming the key.
         """
-        if self.reads_gradients:
-            raise UserError(
-                f"trainer.strategy: the weighting {type(self).__name__} differentiates losses one by one, and FSDP and "
-                "DeepSpeed divide the parameters that it does so by; use ddp, or another weighting"
-            )
 
     def build(
         self, objectives: Sequence[str], shared: Sequence[list[nn.Parameter]], parameters: Sequence[nn.Parameter]

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from research.errors import UserError
+from research.sharding import Whole
 from research.weighting.adaptive import Adaptive
 from research.weighting.base import Weights
 from research.weighting.gradients import gradient, trainable
 from research.weighting.scheduled import Plan
 
 
-class GradNorm(Adaptive):
+class GradNorm(Adaptive, Whole):
     """Descends ``sum_i |G_i / mean(G) - r_i^alpha|``, ``G_i = w_i |grad_W L_i|`` (Chen et al. 2018, arXiv:1711.02257).
 
     ``r_i = (L_i / L_i(0)) / mean_j (L_j / L_j(0))`` is large where an objective has come less far than the others.
@@ -29,7 +30,6 @@ class GradNorm(Adaptive):
         layers: W, the ``last`` layer of the backbone, or ``all`` of them, which costs a backward pass an objective.
     """
 
-    reads_gradients = True
     logits: Tensor  # z (K,)
     norms: Tensor  # (K,), unweighted, NaN before the first step with the objective
     losses: Tensor  # (2, K), the first that is not 0 and the last, NaN before

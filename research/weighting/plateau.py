@@ -1,7 +1,7 @@
 """A weight that moves when a validation figure has stopped to improve."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,18 @@ class Plateau(nn.Module):
         known, name = list(objectives), self.figure.partition("/")[0]
         if name not in known:
             raise UserError(f"{key}: its figure is of no objective '{name}'; there are {', '.join(known)}")
+
+    def check_validation(self, key: str, measured: Collection[str]) -> None:
+        """Refuse a figure that no validation gives, as the weight would never move.
+
+        Raises:
+            UserError: naming the key.
+        """
+        if (name := self.figure.partition("/")[0]) not in measured:
+            raise UserError(
+                f"{key}: its figure is of '{name}', which no validation measures; set validation on its stream, and "
+                "trainer.limit_val_batches above 0"
+            )
 
     def at(self, progress: float) -> float:
         """The weight now, however far the training is."""

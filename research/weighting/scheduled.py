@@ -1,6 +1,6 @@
 """Weights that move over training, such as a hand-over from pre-training to fine-tuning."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from torch import nn
 
@@ -29,6 +29,10 @@ class Scheduled(Weighting):
         super().check(known)
         for name, plateau in self._plateaus():
             plateau.check(f"model.weighting.weights.{name}", known)
+
+    def check_validation(self, measured: Collection[str]) -> None:
+        for name, plateau in self._plateaus():
+            plateau.check_validation(f"model.weighting.weights.{name}", measured)
 
     def weight(self, name: str, progress: float) -> float:
         return self.plan[name].at(progress) if name in self.plan else 1.0

@@ -168,6 +168,30 @@ def test_ranks_share_what_is_held_out(ranks: int, module: HybridModule, mixture:
         assert sorted_indices(seen[i]) == list(range(n))
 
 
+def test_each_process_has_a_held_out_batch(module: HybridModule, mixture: Any) -> None:
+    """Where there are fewer batches than processes they are cut, as Lightning wants; down to one example each."""
+    data = mixture()
+    on_rank(data, module, 0, 1)
+    data.connect(module)
+    data.prepare_data()
+    data.setup()
+    name = data.held_out_streams("test")[0]
+    part = data.streams[name].stream("test")
+    n = len(part.examples.lengths)
+    for ranks in (len(part) + 1, n):
+        seen = []
+        for rank in range(ranks):
+            on_rank(data, module, rank, ranks)
+            (loader,) = data.test_dataloader().flattened
+            batches = [batch.index.tolist() for batch in loader]
+            assert batches
+            seen += batches
+        assert sorted_indices(seen) == list(range(n))
+    on_rank(data, module, 0, n + 1)
+    with pytest.raises(UserError, match=rf"data.streams.{name}: its test split is too small for {n + 1} processes"):
+        data.test_dataloader()
+
+
 def test_prediction_reads_clean_texts(module: HybridModule, mixture: Any) -> None:
     data = mixture()
     on_rank(data, module, 0, 1)

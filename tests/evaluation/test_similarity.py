@@ -11,9 +11,10 @@ from transformers import AutoModel, AutoTokenizer
 
 from research.data.sources import CSV
 from research.errors import UserError
-from research.evaluation.similarity import embed, similarity_correlation
+from research.evaluation.similarity import similarity_correlation
 from research.models import Student
 from research.models.backbone import package_folder
+from research.models.embedding import embed
 
 
 @pytest.fixture(scope="module")

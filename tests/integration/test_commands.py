@@ -199,6 +199,25 @@ def test_the_recipe_of_real_sources_resolves(capsys):
     assert streams == set(config["data"]["streams"])
 
 
+def test_adversarial_losses_of_examples(program):
+    """FreeLB within a radius of nothing gives the plain losses, within a large one larger ones; SMART is above 0."""
+    assert program("fit", "attacked", "--trainer.max_steps", "5") == 0
+    write = ["--trainer.callbacks+=research.callbacks.ExampleLosses", "--trainer.callbacks.objective", "ce"]
+
+    def losses(objective):
+        more = ["--model.objectives.ce", f"{{class_path: research.objectives.{objective}}}", "--ckpt_path", "last"]
+        assert program("test", "attacked", *more, *write) == 0
+        lines = (program.run_folder("attacked") / "losses.jsonl").read_text().splitlines()
+        return torch.tensor([json.loads(line)["loss"] for line in lines])
+
+    plain = losses("Classification, init_args: {stream: intents}")
+    torch.testing.assert_close(
+        losses("FreeLB, init_args: {stream: intents, radius: 1.0e-6, step_size: 1.0e-6}"), plain, rtol=0, atol=1e-4
+    )
+    assert losses("FreeLB, init_args: {stream: intents, radius: 5.0, step_size: 2.0}").mean() > plain.mean() + 0.05
+    assert (losses("SMART, init_args: {stream: intents}") > 0).all()
+
+
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
 def test_gpu_strategies_resolve(program, strategy, capsys):
     from research.terminal import run_command

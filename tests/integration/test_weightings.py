@@ -63,15 +63,38 @@ def test_resumed_run_is_the_same_run(program, monkeypatch, kind):
     )
 
 
-@pytest.mark.parametrize("weighting", ["GradNorm", "Aggregation"])
-@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_2"])
-def test_sharded_parameters_are_refused(program, capsys, weighting, strategy):
+FSDP = "{class_path: lightning.pytorch.strategies.FSDPStrategy, init_args: {sharding_strategy: FULL_SHARD}}"
+
+
+@pytest.mark.parametrize("strategy", [FSDP, "deepspeed_stage_2"])
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("GradNorm", ["--model.weighting", "research.weighting.GradNorm"]),
+        ("Aggregation", ["--model.weighting", "research.weighting.Aggregation"]),
+        ("EMATeacher", ["--model.teacher", "research.models.EMATeacher"]),
+        ("Mixout", ["--model.student.mixout", "0.5"]),
+        ("RecAdam", ["--model.optimisation.optimiser", "research.optimisers.RecAdam"]),
+        ("WeightAverage", ["--trainer.callbacks+=research.callbacks.WeightAverage"]),
+        ("Reptile", ["--trainer.callbacks+=research.callbacks.Reptile"]),
+    ],
+)
+def test_what_needs_the_model_whole_is_refused_where_it_is_divided(program, capsys, name, setting, strategy):
     pytest.importorskip("torchjd", reason="the extra torchjd is not installed")
-    more = ["--model.weighting", f"research.weighting.{weighting}", "--trainer.strategy", strategy]
-    assert program("fit", "sharded", *more) == 2
+    assert program("fit", "sharded", *setting, "--trainer.strategy", strategy) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"error: trainer.strategy: the weighting {weighting} differentiates losses one by one")
+    assert told.startswith(f"error: trainer.strategy: {name} needs the whole model on each process")
     assert told.count("\n") == 1 and not program.run_folder("sharded").exists()
+
+
+@pytest.mark.parametrize(
+    "nothing", [["--trainer.limit_val_batches", "0"], ["--data.streams.wiki.init_args.validation", "0"]]
+)
+def test_a_plateau_that_no_validation_moves_is_refused(program, capsys, nothing):
+    assert program("fit", "still", "--model.weighting", *KINDS["plateau"], *nothing) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: model.weighting.weights.mlm: its figure is of 'mlm', which no validation measures")
+    assert told.count("\n") == 1 and not program.run_folder("still").exists()
 
 
 def test_a_library_refuses_in_one_line(program, capsys):

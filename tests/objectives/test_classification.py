@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss, matthews_corrcoef
 from torch import Tensor
 
 from research.data.augment import TokenCutoff
@@ -14,7 +14,7 @@ from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.models.starts import Prototypes
 from research.objectives import Classification
-from research.objectives.classification import classification_loss
+from research.objectives.classification import class_metrics, classification_loss
 from research.step import Clean, Step
 
 WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0])
@@ -114,7 +114,27 @@ def test_figures_are_scikit_learns(tiny: Any, texts: list[str], batch_of: Any, s
     assert results["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
     assert results["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-6)
     assert results["loss"] == pytest.approx(log_loss(labels, probabilities, labels=range(4)), abs=1e-6)
+    assert results["mcc"] == pytest.approx(matthews_corrcoef(labels, predicted), abs=1e-6)
     assert 0 < results["accuracy"] < 1, "a figure that could be wrong"
+
+
+def test_calibration_error_is_the_papers() -> None:
+    """Also where probabilities are 1 in float32, too sure, while others of the same bin are not sure enough."""
+    rng = np.random.default_rng(0)
+    some, sure = rng.normal(size=(300, 3)), 40 * rng.normal(size=(300, 3))
+    logits = np.concatenate([some, sure, 4 * np.eye(3)[rng.integers(3, size=1000)]])
+    p = softmax(logits)
+    labels = np.where(rng.random(1600) < 0.7, p.argmax(1), rng.integers(3, size=1600))
+    labels[600:] = p[600:].argmax(1)
+    confidence, right = p.max(1), p.argmax(1) == labels
+    inside = [(confidence > b / 15) & (confidence <= (b + 1) / 15) for b in range(15)]
+    gaps = [abs(right[i].mean() - confidence[i].mean()) * i.mean() for i in inside if i.any()]
+    objective, given = Classification("s"), torch.from_numpy(logits.astype(np.float32))
+    objective.metrics = class_metrics(3)
+    for rows in (slice(0, 1), slice(1, 400), slice(400, 1600)):
+        objective.gather(given[rows], torch.from_numpy(labels[rows]))
+    assert objective.results()["calibration_error"] == pytest.approx(sum(gaps), abs=1e-5)
+    assert (given.softmax(-1) == 1).any(1).sum() > 20
 
 
 def test_multilabel_figures_are_scikit_learns(
@@ -139,6 +159,7 @@ def test_multilabel_figures_are_scikit_learns(
     assert results["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
     assert results["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0), abs=1e-6)
     assert results["loss"] == pytest.approx(terms.mean(), rel=1e-6)
+    assert results["mcc"] == pytest.approx(matthews_corrcoef(labels.ravel(), predicted.ravel()), abs=1e-6)
     assert 0 < results["accuracy"] < 1, "a figure that could be wrong"
 
 

@@ -1,7 +1,11 @@
 """EWC: the Fisher information by a plain loop over texts, and a first task that is remembered."""
 
+import copy
+import csv
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,6 +105,48 @@ def test_knows_what_a_task_depends_on(tiny: Any, texts: list[str], batch_of: Any
             harm[important] = abs(loss().item() - learnt)
             penalty[important] = ewc(Step({}, student, None, {})).item()
     assert harm[False] < harm[True] / 10 and penalty[False] < penalty[True] / 10
+
+
+def test_a_second_text_is_learnt_and_the_first_remembered(tiny: Any, batch_of: Any, slices: Path) -> None:
+    """Wikipedia, then restaurants: less than 0.4 of what is forgotten without, for more than 0.6 of what is learnt.
+
+    With the Fisher information of other weights (its values in random order) 0.55 is forgotten; if it is the same
+    everywhere, 0.48 is learnt.
+    """
+    words = (slices / "wikitext.txt").read_text(encoding="utf-8").replace("<unk>", "thing").split()
+    wiki = [" ".join(words[i : i + 16]) for i in range(0, 1024, 16)]
+    with (slices / "e2e.csv").open(newline="", encoding="utf-8") as file:
+        menus = [" ".join(row["ref"].split()[:16]) for row in csv.DictReader(file)][:32]
+    task = MaskedLM("s")
+    views = task.views()
+
+    def step(student: Any, texts: list[str], seed: int) -> Step:
+        return Step({"s": batch_of(student, texts, views, seed=seed)}, student, None, {"s": views})
+
+    @torch.no_grad()
+    def loss(student: Any, texts: list[str]) -> float:
+        return torch.stack([task(step(student, texts, seed)) for seed in range(1000, 1004)]).mean().item()
+
+    def train(student: Any, texts: list[str], steps: int, penalty: EWC | None = None) -> None:
+        optimiser = torch.optim.Adam(student.parameters(), lr=3e-3)
+        for i in range(steps):
+            few = [texts[j] for j in np.random.default_rng(i).permutation(len(texts))[:16]]
+            part = step(student, few, i)
+            optimiser.zero_grad()
+            (task(part) + (0 if penalty is None else penalty(part))).backward()
+            optimiser.step()
+
+    student = tiny("bert")
+    train(student, wiki, 150)
+    before = loss(student, wiki), loss(student, menus)
+    forgotten, learnt = {}, {}
+    for strength in (0.0, 1000.0):
+        tuned, penalty = copy.deepcopy(student), EWC(task, examples=64, strength=strength)
+        penalty.prepare(tuned, None, lambda stream, *v, s=tuned: iter([batch_of(s, wiki, v, seed=5)]))
+        train(tuned, menus, 40, penalty)
+        forgotten[strength], learnt[strength] = loss(tuned, wiki) - before[0], before[1] - loss(tuned, menus)
+    assert forgotten[1000.0] < 0.4 * forgotten[0.0]
+    assert learnt[1000.0] > 0.6 * learnt[0.0] > 1
 
 
 def test_measures_what_must_not_be_forgotten(tiny: Any, texts: list[str], batch_of: Any, step_of: Any) -> None:

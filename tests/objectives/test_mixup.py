@@ -81,7 +81,7 @@ def test_measures_what_classification_measures(
         batch = batch_of(student, texts, objective.views(), LABELS)
         objective.measure(step_of(objective, student, batch))
         results.append(objective.results())
-    assert results[0] == results[1] and set(results[0]) == {"loss", "accuracy", "macro_f1"}
+    assert results[0] == results[1] and set(results[0]) == {"loss", "accuracy", "macro_f1", "mcc", "calibration_error"}
 
 
 def test_reads_another_view() -> None:

@@ -190,7 +190,3 @@ def test_refusals(tiny: Any) -> None:
         Aggregation(parts=0)
     with pytest.raises(UserError, match="Aggregation needs a backbone to train"):
         Aggregation().build(["a"], tiny("bert", freeze_layers=-1).shared(), [])
-    with pytest.raises(
-        UserError, match=r"trainer.strategy: the weighting Aggregation differentiates losses one by one"
-    ):
-        Aggregation().check_sharded()

@@ -12,6 +12,7 @@ from research.data.sources.reddit import Reddit
 from research.data.sources.source import Record, Source
 from research.data.sources.text_files import TextFiles
 from research.data.sources.triplets import Triplets
+from research.data.sources.uncased import Uncased
 from research.data.sources.wikipedia import Wikipedia
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Source",
     "TextFiles",
     "Triplets",
+    "Uncased",
     "Wikipedia",
 ]

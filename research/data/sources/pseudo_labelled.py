@@ -71,20 +71,20 @@ class PseudoLabelled(Source):
         return key("PseudoLabelled", self.source.fingerprint(), files_digest([path]), *settings)
 
     def _sample(self) -> list[Record]:
-        from research.data.tokenised import record_hash
+        from research.data.tokenised import record_hashes
 
         records = list(self.source)
         if self.count is None:
             return records
-        hashes = np.array([record_hash(record) for record in records], np.uint64)
+        hashes = record_hashes(records)
         return [records[i] for i in np.sort(np.argsort(hashes, kind="stable")[: self.count])]
 
     def _labelled(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
         """The classes' names, and the probabilities (N, C) of the texts."""
         import torch
 
-        from research.evaluation.similarity import embed
         from research.models.checkpoint import Trained
+        from research.models.embedding import embed
 
         trained = Trained(self.checkpoint, "checkpoint")
         if not trained.labels.get(self.task):

@@ -11,6 +11,7 @@ from research.errors import UserError
 from research.models.student import Student
 from research.models.teachers.live import LiveAnswer
 from research.models.teachers.teacher import Teacher
+from research.sharding import Whole
 from research.step import View
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from research.data.stream import StreamInfo
 
 
-class EMATeacher(Teacher):
+class EMATeacher(Teacher, Whole):
     """The mean teacher (Tarvainen & Valpola 2017, arXiv:1703.01780): the student itself, slower and without dropout.
 
     After each step its weights, heads included, are ``decay * weights + (1 - decay) * student's``. They begin as the

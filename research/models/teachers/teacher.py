@@ -94,6 +94,14 @@ class Teacher(ABC):
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
         """Learn the classes of a labelled stream from its training batches, if the teacher has no head for them."""
 
+    def foresee(self, asked: "Iterable[tuple[View, Tokens, Sequence[str]]]") -> None:
+        """Hear, before the first step of a fit, what it will be asked in one pass over training and validation data.
+
+        Args:
+            asked: views of batches as the student sees them, and the streams whose classes are asked for; the next
+                tokens are where there are none.
+        """
+
     def fingerprint(self) -> str:
         """A digest of all that decides its answers, for a cache of them; loads no weights.
 

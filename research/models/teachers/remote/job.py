@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from research.errors import UserError
+from research.models.teachers.remote.batches import MOST_REQUESTS
 from research.models.teachers.remote.server import Request, Server
 from research.models.teachers.remote.spending import Tokens
 
@@ -42,20 +43,9 @@ class Job(ABC):
 
     def estimate(self) -> Tokens:
         """The most tokens that the requests which are not answered on disk can take."""
-        requests = new = 0
-        total = Tokens(0, 0)
-        for chunk in self._chunks():
-            asked = [request for _, each in chunk for request in each]
-            missing = self.server.missing(asked)
-            requests, new = requests + len(asked), new + len(missing)
-            part = self.server.count.sum(missing)
-            total = Tokens(total.prompt + part.prompt, total.completion + part.completion)
-        cost = f", at most {total.cost(prices):.4g} in all" if (prices := self.server.prices) else ""
-        log.info(
-            f"{requests:,} requests, {requests - new:,} of them answered on disk; the others read about "
-            f"{total.prompt:,} tokens and write at most {total.completion:,}{cost}"
-        )
-        return total
+        estimate = self.server.estimate([request for _, each in chunk for request in each] for chunk in self._chunks())
+        log.info(estimate.told(self.server.prices, self.server.purse.limit))
+        return estimate.most
 
     def run(self) -> None:
         """Ask what is not answered yet, and write the file."""
@@ -90,5 +80,5 @@ class Job(ABC):
 
     def _chunks(self) -> Iterator[list[tuple[Any, list[Request]]]]:
         items = self.items()
-        while chunk := list(islice(items, TOGETHER)):
+        while chunk := list(islice(items, MOST_REQUESTS if self.server.batch else TOGETHER)):
             yield chunk

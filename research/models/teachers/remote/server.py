@@ -3,13 +3,15 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from research.data.cache import default_folder, key
 from research.errors import UserError
-from research.models.teachers.remote.spending import Counter, Prices, Purse, Tokens
+from research.models.teachers.remote.batches import Batches
+from research.models.teachers.remote.spending import Counter, Estimate, Prices, Purse, Tokens
 from research.models.teachers.remote.store import Store
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Server:
         limit: what one process may spend, above 0; a request that might pass it is not sent.
         tokenizer: the hub name, folder or ``package:NAME`` of the model's, to count tokens beforehand; without it a
             token has three bytes.
+        batch: send all requests as files to be answered within a day, as OpenAI does at half the price: give those
+            prices. Concurrency and rates do not count then.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Server:
         prices: Prices | None = None,
         limit: float | None = None,
         tokenizer: str | None = None,
+        batch: bool = False,
     ) -> None:
         rates = ("requests_per_minute", requests_per_minute, 1), ("tokens_per_minute", tokens_per_minute, 1)
         for name, value, least in (("concurrency", concurrency, 1), ("retries", retries, 0), *rates):
@@ -63,7 +68,7 @@ class Server:
         self.model, self.url, self.key_variable = model, url.rstrip("/"), key_variable
         self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
         self.requests_per_minute, self.tokens_per_minute = requests_per_minute, tokens_per_minute
-        self.prices, self.count, self.purse = prices, Counter(tokenizer), Purse(limit, prices)
+        self.prices, self.count, self.purse, self.batch = prices, Counter(tokenizer), Purse(limit, prices), batch
 
     @cached_property
     def store(self) -> Store:
@@ -75,6 +80,14 @@ class Server:
         known = self.store.read(named)
         return [request for name, request in named.items() if name not in known]
 
+    def estimate(self, chunks: Iterable[Sequence[Request]]) -> Estimate:
+        """What the requests of all chunks take; one that two chunks have is counted twice."""
+        estimate = Estimate(0, 0, Tokens(0, 0))
+        for requests in chunks:
+            missing = self.missing(requests)
+            estimate.add(len(requests), len(missing), self.count.sum(missing))
+        return estimate
+
     def ask(self, requests: Sequence[Request], tick: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
         """The answers, in the order of the requests; ``tick`` is called at each that arrives.
 
@@ -84,8 +97,9 @@ class Server:
             UserError: if the server does not answer, or the limit is reached. What has arrived is kept.
         """
         if missing := self.missing(requests):
+            fetch = Batches(self).fetch if self.batch else self._fetch
             try:
-                self._runner.run(self._fetch(missing, tick))
+                self._runner.run(fetch(missing, tick))
             except BaseExceptionGroup as failed:
                 raise failed.exceptions[0] from None  # those of the others are of the same kind
         names = [key(request) for request in requests]
@@ -113,26 +127,38 @@ class Server:
                 group.create_task(work())
 
     async def _send(self, request: Request, most: Tokens) -> None:
+        self.purse.reserve(most)
+        try:
+            create: Any = self.client.chat.completions if "messages" in request else self.client.completions
+            with self.explained():
+                answer = (await create.create(model=self.model, **request)).to_dict()
+        except BaseException:
+            self.purse.settle(most, None)
+            raise
+        self.keep(key(request), answer, most)
+
+    def keep(self, name: str, answer: dict[str, Any], most: Tokens) -> None:
+        """Write an answer to disk and book what it took, of the ``most`` that were reserved for it."""
+        self.store[name] = answer
+        usage = answer.get("usage") or {}
+        used = Tokens(usage.get("prompt_tokens", most.prompt), usage.get("completion_tokens", most.completion))
+        self.purse.settle(most, used)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What the client raises, in one line."""
         import openai
 
-        self.purse.reserve(most)
-        used = None
         try:
-            create: Any = self._client.chat.completions if "messages" in request else self._client.completions
-            answer = (await create.create(model=self.model, **request)).to_dict()
-            self.store[key(request)] = answer
-            usage = answer.get("usage") or {}
-            used = Tokens(usage.get("prompt_tokens", most.prompt), usage.get("completion_tokens", most.completion))
+            yield
         except openai.APITimeoutError:
-            raise self._failed(f"no answer within {self.timeout:g} s, {self.retries + 1} times") from None
+            raise self.failed(f"no answer within {self.timeout:g} s, {self.retries + 1} times") from None
         except openai.APIConnectionError as error:
-            raise self._failed(f"{error.__cause__ or error}, {self.retries + 1} times") from None
+            raise self.failed(f"{error.__cause__ or error}, {self.retries + 1} times") from None
         except openai.APIStatusError as error:
-            raise self._failed(f"status {error.status_code}: {error.message}") from None
-        finally:
-            self.purse.settle(most, used)
+            raise self.failed(f"status {error.status_code}: {error.message}") from None
 
-    def _failed(self, how: str) -> UserError:
+    def failed(self, how: str) -> UserError:
         return UserError(f"server {self.url}: {' '.join(how.split())[:300]}; answers so far are kept")
 
     async def _admit(self, most: Tokens) -> None:
@@ -158,7 +184,7 @@ class Server:
         return asyncio.Runner()
 
     @cached_property
-    def _client(self) -> "AsyncOpenAI":
+    def client(self) -> "AsyncOpenAI":
         import openai
 
         return openai.AsyncOpenAI(
@@ -174,7 +200,7 @@ async def check_answer(response: Any) -> None:
     """Take what is no answer of the protocol, though its status is good, for a fault on the way: it is tried again."""
     import httpx2
 
-    if not response.is_success:
+    if not response.is_success or not response.request.url.path.endswith("/completions"):
         return
     await response.aread()
     try:

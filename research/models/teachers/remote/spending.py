@@ -78,6 +78,29 @@ class Counter:
         return Tokens(sum(count.prompt for count in counts), sum(count.completion for count in counts))
 
 
+@dataclass
+class Estimate:
+    """What requests take at most, those that are answered already left out."""
+
+    requests: int
+    new: int
+    most: Tokens
+
+    def add(self, requests: int, new: int, most: Tokens) -> None:
+        self.requests, self.new = self.requests + requests, self.new + new
+        self.most = Tokens(self.most.prompt + most.prompt, self.most.completion + most.completion)
+
+    def told(self, prices: Prices | None, limit: float | None) -> str:
+        """In words, with the cost where there are prices."""
+        cost = f", at most {self.most.cost(prices):.4g} in all" if prices else ""
+        if limit is not None and self.most.cost(prices) > limit:
+            cost += f", of which server.limit allows {limit:g}"
+        return (
+            f"{self.requests:,} requests, {self.requests - self.new:,} of them answered on disk; the others read about "
+            f"{self.most.prompt:,} tokens and write at most {self.most.completion:,}{cost}"
+        )
+
+
 class Purse:
     """Lets no request go that might pass the limit, those under way counted at their most.
 

@@ -31,10 +31,24 @@ class Store:
             self._base.execute(
                 "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID"
             )
+            self._base.execute("CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def __setitem__(self, request: str, answer: dict[str, Any]) -> None:
         with self._explained():
             self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (request, json.dumps(answer)))
+
+    def begin(self, batch: str) -> None:
+        """Note a batch under way, until :meth:`end`."""
+        with self._explained():
+            self._base.execute("INSERT OR REPLACE INTO batches VALUES (?)", (batch,))
+
+    def end(self, batch: str) -> None:
+        with self._explained():
+            self._base.execute("DELETE FROM batches WHERE name = ?", (batch,))
+
+    def batches(self) -> list[str]:
+        with self._explained():
+            return [name for (name,) in self._base.execute("SELECT name FROM batches")]
 
     def read(self, requests: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The answers that there are to these requests."""

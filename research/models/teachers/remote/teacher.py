@@ -1,5 +1,6 @@
 """A teacher on a server: class distributions by asking, next tokens by their log-probabilities."""
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,7 +18,7 @@ from research.models.heads import RowLoss, VocabularyHead
 from research.models.teachers.aligned import NOTHING, at_rows, documents_of
 from research.models.teachers.remote.parts import Part, targets_of, texts_of
 from research.models.teachers.remote.question import MOST, Question
-from research.models.teachers.remote.server import Server
+from research.models.teachers.remote.server import Request, Server
 from research.models.teachers.remote.writing import Writing
 from research.models.teachers.teacher import Answer, Teacher
 from research.step import Encoded, View
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
     from research.data.stream import StreamInfo
     from research.models.student import Student
 
+log = logging.getLogger(__name__)
+
 LEAST = 1e-6  # probability of a label that no likely token begins, and of all tokens but the likeliest
 
 
 class RemoteTeacher(Teacher):
     """A model behind an OpenAI-compatible server, of any tokenizer; for what it has answered once, no server is needed.
+
+    A fit says at its start what one pass may cost at most, and ``server.limit`` bounds what it spends; with
+    ``server.batch`` that pass is answered before the first step.
 
     For classes it is asked a question about each text. Next tokens are distilled of any text for a decoder, if the
     server gives the log-probabilities of a given text (vLLM does), or of targets that it has written itself. The texts
@@ -81,6 +87,15 @@ class RemoteTeacher(Teacher):
             raise UserError(f"model.teacher: questions.{task}.words has {sorted(words)}; the labels are {list(labels)}")
         self.labels[task] = list(labels)
 
+    def foresee(self, asked: Iterable[tuple[View, Tokens, Sequence[str]]]) -> None:
+        """Say what a pass may cost at most; with batches, have it answered before the first step."""
+        chunks = (RemoteAnswer(self, view, tokens).requests(tasks) for view, tokens, tasks in asked)
+        kept = list(chunks) if self.server.batch else chunks
+        told = self.server.estimate(kept).told(self.server.prices, self.server.purse.limit)
+        log.info(f"model.teacher: one pass over training and validation texts takes {told}")
+        if self.server.batch:
+            self.server.ask([request for chunk in kept for request in chunk])
+
     def answer(self, stream: str, view: View, tokens: Tokens) -> "RemoteAnswer":
         return RemoteAnswer(self, view, tokens)
 
@@ -113,13 +128,18 @@ class RemoteAnswer(Answer):
 
     def class_logits(self, task: str) -> Tensor:
         """Log-probabilities of the labels' words among each other."""
-        teacher, question = self.teacher, self.teacher.questions[task]
-        asked = [question.requests(teacher.text_of(ids)) for _, _, ids in documents_of(self.tokens)]
+        teacher, question, asked = self.teacher, self.teacher.questions[task], self._questions(task)
         answers = iter(teacher.server.ask([request for each in asked for request in each]))
         rows = [question.weights([next(answers) for _ in each]) for each in asked]
         weights = torch.tensor([[row[label] for label in teacher.labels[task]] for row in rows])
         weights = weights.clamp(min=LEAST)  # all alike where no word was named
         return (weights / weights.sum(-1, keepdim=True)).log().to(self.tokens.ids.device)
+
+    def requests(self, tasks: Sequence[str]) -> list[Request]:
+        """All that is asked for the classes of these tasks, or for next tokens where there are none."""
+        if not tasks:
+            return [part.request for part in self._parts()]
+        return [request for task in tasks for each in self._questions(task) for request in each]
 
     def divergence(self, head: VocabularyHead, loss: RowLoss, temperature: float) -> Tensor:
         """Over the likeliest tokens and one more outcome, any other; where one token of each covers the same text.
@@ -159,6 +179,11 @@ class RemoteAnswer(Answer):
             torch.tensor(padded, dtype=torch.long).reshape(len(positions), width),
             torch.tensor(known).reshape(len(positions), width + 1),
         )
+
+    def _questions(self, task: str) -> list[list[Request]]:
+        """The requests about each document."""
+        question = self.teacher.questions[task]
+        return [question.requests(self.teacher.text_of(ids)) for _, _, ids in documents_of(self.tokens)]
 
     def _parts(self) -> Iterator[Part]:
         teacher = self.teacher
