@@ -19,7 +19,7 @@ WITHOUT_CLASS = re.compile(
     r"Expected an instantiatable class, but (.+) is abstract|Not a valid subclass of (\w+)\. Got value: \{"
 )
 VALUE = re.compile(r"(?:Got value|Given value|import path string): (.*)|Import path (\S+)")
-EXTRAS = {"torchjd": "torchjd"}  # libraries whose classes a config names, and what installs them
+EXTRAS = {"optuna": "ablation", "torchjd": "torchjd"}  # libraries whose classes a config names, and what installs them
 NOISE = re.compile(r"Subclass types expect one of|- a (class path|dict)|Subtypes:|Errors:|Given value")
 
 

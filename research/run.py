@@ -25,6 +25,7 @@ class Run:
         tags: free words for the trackers.
         wandb: ``offline`` keeps the W&B run in the run's folder, ``online`` sends it; or ``disabled``.
         project: W&B project.
+        group: W&B group, of runs that belong together.
         tensorboard: also write TensorBoard events; needs the extra ``tensorboard``.
         checkpoint_every: optimiser steps between two checkpoints, at least 1.
     """
@@ -34,6 +35,7 @@ class Run:
     tags: list[str] = field(default_factory=list)
     wandb: Literal["offline", "online", "disabled"] = "offline"
     project: str = "hybrid-fine-tuning"
+    group: str | None = None
     tensorboard: bool = False
     checkpoint_every: int = 100
 

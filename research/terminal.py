@@ -36,6 +36,10 @@ def run_command(arguments: list[str]) -> int:
             from research.ablation.command import main as ablate
 
             return ablate(arguments[1:])
+        if arguments[0] == "errors":
+            from research.evaluation.errors.command import main as errors
+
+            return errors(arguments[1:])
         if arguments[0] == "average":
             from research.averaging.command import main as average
 

@@ -35,6 +35,10 @@ def main(arguments: list[str]) -> int:
     what.add_argument("--config", type=Path, help="the grid, such as experiments/NAME/grid.yaml")
     what.add_argument("--report", type=Path, metavar="FOLDER", help="make the tables anew from its results.jsonl")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time, which share the cores (default: 1)")
+    parser.add_argument("--slurm", action="store_true", help="runs as a job array of SLURM, with the grid's `cluster`")
+    parser.add_argument("--search", action="store_true", help="look for the best settings on the development splits")
+    parser.add_argument("--sweep", action="store_true", help="write the grid, or its search, as a sweep of W&B")
+    parser.add_argument("--arm", nargs="+", metavar="AXIS=VALUE", help="run this arm alone, with seed=N")
     parser.add_argument("--dry-run", action="store_true", help="check all arms, show them and what they cost")
     chosen, keys = parser.parse_known_args(arguments)
     if chosen.workers < 1:
@@ -45,6 +49,10 @@ def main(arguments: list[str]) -> int:
         rebuild(chosen.report)
         return 0
     grid = Grid.read(chosen.config, *keys)
+    if chosen.search and grid.search is None:
+        raise UserError(f"{grid.path}: has no search; add one, with metric: {{validation/...: max}} and space")
+    if chosen.sweep or chosen.arm or chosen.search:
+        return other(grid, arguments, chosen)
     from research.ablation.plan import Plan
 
     plan = Plan(grid)
@@ -52,24 +60,48 @@ def main(arguments: list[str]) -> int:
     if chosen.dry_run:
         return 0
     with owned(plan):
-        failed = run(plan, arguments, chosen.workers)
+        failed = run(plan, arguments, chosen.workers, chosen.slurm)
     for key, log in failed.items():
         names = [str(run) for run in (*plan.firsts.values(), *plan.runs) if run.job.key == key]
         print(f"\nfailed: {'; '.join(names)}\n{log}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def run(plan: Plan, arguments: list[str], workers: int) -> dict[str, str]:
+def other(grid: Grid, arguments: list[str], chosen: argparse.Namespace) -> int:
+    """What is not all runs of the grid."""
+    if chosen.slurm:
+        raise UserError("--slurm runs all arms of a grid; a search and a single arm run where they are started")
+    if chosen.sweep:
+        from research.ablation.sweep import write
+
+        path = write(grid, chosen.search)
+        print(f"written to {path}\nstart it by: wandb sweep {path}, and then what that says, on each machine")
+        return 0
+    if chosen.arm:
+        from research.ablation.agent import run_arm
+
+        return run_arm(grid, chosen.arm, chosen.search)
+    from research.ablation.tune import tune
+
+    return tune(grid, arguments, chosen.workers, chosen.dry_run)
+
+
+def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) -> dict[str, str]:
     """Run what is missing, with results written after each; returns the logs' ends of what failed, by key."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.local import Workers
     from research.ablation.report import write
+    from research.ablation.slurm import Cluster, slurm
 
     failed: dict[str, str] = {}
     waiting = plan.waiting()
-    done = (run.job.record()["cost"]["peak_memory_gb"] for run in plan.runs if run.job.done)
-    pool = Workers(workers, max(done, default=0.0))
+    pool: Workers | Cluster
+    if on_slurm:
+        pool = slurm(Path(plan.grid.runs) / plan.grid.name / "slurm", plan.grid.cluster)
+    else:
+        done = (run.job.record()["cost"]["peak_memory_gb"] for run in plan.runs if run.job.done)
+        pool = Workers(workers, max(done, default=0.0))
     since = time.monotonic()
     with tqdm(total=len(waiting), unit="run", disable=None) as bar:
         for number, (planned, status, seconds) in enumerate(pool.run(waiting), 1):
@@ -82,7 +114,7 @@ def run(plan: Plan, arguments: list[str], workers: int) -> dict[str, str]:
             left = (time.monotonic() - since) / number * (len(waiting) - number)
             bar.write(f"[{number}/{len(waiting)}] {told(plan, planned, seconds)}; {duration(left)} left")
             bar.update()
-            if number == 1 and workers > 1 and pool.fitting() < workers:
+            if number == 1 and isinstance(pool, Workers) and pool.fitting() < workers:
                 bar.write(f"{pool.peak:.1f} GB a run: {pool.fitting()} of {workers} fit into {pool.memory:.1f} GB")
     results = plan.results(arguments, failed)
     results.write(plan.grid.results)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from research.ablation.search import Search
 from research.config_errors import Refused, build, parse_error
 from research.config_settings import settings_of
 from research.errors import UserError
 
+TAG = 64  # characters that W&B takes in a tag
 LEAVE, ADD = "leave_one_out", "add_one_in"
 FIRST = "{first}"
 
@@ -68,6 +70,9 @@ class Grid:
         seed_keys: further keys that take the seed, such as ``data.streams.NAME.init_args.shots_seed``.
         budget: of each run; the default is what its config says.
         baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
+        search: what ``ablate --search`` looks for.
+        cluster: what ``ablate --slurm`` asks for each run, by the names of sbatch: ``time`` in minutes, ``partition``,
+            ``mem``, ``cpus_per_task``, ``gpus_per_node``, ``array_parallelism`` ...
         runs: the folder of all grids' runs.
         keep_checkpoints: otherwise the weights of a run are deleted when it is tested.
     """
@@ -81,6 +86,8 @@ class Grid:
     budget: Budget | None = None
     first: dict | None = None
     baseline: dict = field(default_factory=dict)
+    search: Search | None = None
+    cluster: dict = field(default_factory=dict)
     runs: str = "runs/ablations"
     keep_checkpoints: bool = False
     path: Path = field(init=False, default=Path("grid.yaml"))
@@ -99,6 +106,12 @@ class Grid:
         self.exclude = [self._chosen(f"exclude[{i}]", entry) for i, entry in enumerate(self.exclude)]
         if not self.arms():
             raise UserError("exclude: no arm is left")
+        if self.search:
+            ranged = (axis for axis, given in self.axes.items() if only_key(given) in self.search.space)
+            first = {axis: next(iter(self.values(axis))) for axis in ranged}  # a range takes the axis' place
+            self.search.fixed = first | self._chosen("search.fixed", self.search.fixed)
+            if not self.search.arms(self.arms()):
+                raise UserError("search.fixed: no arm is left")
 
     @classmethod
     def read(cls, path: str | Path, *options: str) -> Self:
@@ -149,6 +162,11 @@ class Grid:
     def seeded(self, seed: int) -> list[str]:
         """The options that give a run its seed."""
         return [part for key in ("seed_everything", *self.seed_keys) for part in (f"--{key}", str(seed))]
+
+    def tracked(self, arm: Arm) -> list[str]:
+        """The options by which the trackers know an arm's runs."""
+        tags = [f"{axis}={value}"[:TAG] for axis, value in arm.coordinates.items()]
+        return ["--run.group", self.name, "--run.tags+", json.dumps(tags)]
 
     def values(self, axis: str) -> dict[str, list[str]]:
         """The names of an axis' values, and the options that each stands for."""

@@ -12,7 +12,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
-WRITES = {"fit": "fit.json", "test": "test.json", "predict": "predictions.jsonl"}
+WRITES = {"fit": "fit.json", "validate": "validation.json", "test": "test.json", "predict": "predictions.jsonl"}
 ALONE = ["--trainer.devices", "1", "--trainer.num_nodes", "1", "--trainer.strategy", "auto"]
 
 
@@ -108,6 +108,11 @@ def run(job: Job) -> int:
     if not job.keep:
         job.forget()
     return 0
+
+
+def stopped(status: int) -> bool:
+    """Whether a signal has ended the process with this status, or had it save itself."""
+    return status < 0 or status > 128
 
 
 def share(cores: list[int]) -> None:

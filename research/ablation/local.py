@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -15,6 +15,7 @@ import torch
 from research.ablation.job import work
 from research.ablation.plan import Planned
 
+Run = TypeVar("Run", bound=Planned)
 SPARE = 0.9  # of the free memory that runs may take
 
 
@@ -33,7 +34,7 @@ class Workers:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(os.cpu_count() or 1)]
         self.free_cores = [cores[i::count] or [cores[i % len(cores)]] for i in range(count)]
         self.count, self.peak, self.memory = count, peak, free_memory()
-        self.running: dict[Any, tuple[BaseProcess, Planned, list[int], float]] = {}
+        self.running: dict[Any, tuple[BaseProcess, Any, list[int], float]] = {}
         os.environ.setdefault("OMP_NUM_THREADS", str(len(self.free_cores[0])))
         self.context = warm_context()
 
@@ -43,19 +44,19 @@ class Workers:
             return 1
         return max(1, min(self.count, int(SPARE * self.memory / self.peak)))
 
-    def run(self, waiting: list[Planned]) -> Iterator[tuple[Planned, int, float]]:
-        """Run them all; yields each that has ended, with its exit status and its seconds.
+    def run(self, waiting: Iterable[Run]) -> Iterator[tuple[Run, int, float]]:
+        """Run them all, each taken when there is room; yields those that end, with their exit status and seconds.
 
         An exception, such as a KeyboardInterrupt, has all that run save themselves and stop.
         """
-        queue = list(waiting)
+        queue, held = iter(waiting), list[Run]()
         try:
-            while queue or self.running:
-                while len(self.running) < self.fitting() and (ready := next((p for p in queue if p.ready), None)):
-                    queue.remove(ready)
+            while True:
+                while len(self.running) < self.fitting() and (ready := taken(queue, held)):
                     self._start(ready)
                 if not self.running:  # what is left waits for a run that failed
-                    yield from ((planned, 1, 0.0) for planned in queue)
+                    yield from ((planned, 1, 0.0) for planned in held)
+                    return
                     return
                 for sentinel in connection.wait([*self.running]):
                     process, planned, cores, since = self.running.pop(sentinel)
@@ -75,6 +76,18 @@ class Workers:
         process = self.context.Process(target=work, args=(planned.job, cores))  # type: ignore[attr-defined]
         process.start()
         self.running[process.sentinel] = process, planned, cores, time.monotonic()
+
+
+def taken(queue: Iterator[Run], held: list[Run]) -> Run | None:
+    """The first that can be run now, taken from those that were held back or from the queue."""
+    if (ready := next((run for run in held if run.ready), None)) is not None:
+        held.remove(ready)
+        return ready
+    for run in queue:
+        if run.ready:
+            return run
+        held.append(run)
+    return None
 
 
 def free_memory() -> float:

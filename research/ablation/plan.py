@@ -36,12 +36,15 @@ class Planned:
 class Plan:
     """All runs of a grid, seed by seed, so that a grid that is stopped early has seen every arm.
 
+    Args:
+        arms: only these.
+
     Raises:
         UserError: for an arm that ``fit`` would refuse, or that cannot give what the grid compares.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid, self.arms = grid, grid.arms()
+    def __init__(self, grid: Grid, arms: list[Arm] | None = None) -> None:
+        self.grid, self.arms = grid, grid.arms() if arms is None else arms
         self.folder = Path(grid.runs) / grid.name
         self.testing = any(name.startswith("test/") for name in grid.metrics)
         self.firsts: dict[str, Planned] = {}  # by the job's key
@@ -53,7 +56,7 @@ class Plan:
             if self.testing and not each.tested():
                 raise UserError(f"arm {arm}: data.streams: no stream has a test split; set test on one of them")
         for metric in grid.metrics:
-            if not any(each.can_give(metric) for each in resolved):
+            if arms is None and not any(each.can_give(metric) for each in resolved):
                 raise UserError(f"metrics.{metric}: no arm has an objective '{metric.split('/')[1]}', or callbacks")
         self.runs = [self._planned(arm, seed) for seed in grid.seeds for arm in self.arms]
 
@@ -71,7 +74,8 @@ class Plan:
             options = [option.replace(FIRST, str(first.job.folder)) for option in options]
         if self.testing and resolved.tested("classify"):
             stages.append("predict")
-        job = self._job(resolved.key(seed, self.grid.seed_keys, *([first.job.key] if first else [])), options, stages)
+        key = resolved.key(seed, self.grid.seed_keys, *([first.job.key] if first else []))
+        job = self._job(key, [*options, *self.grid.tracked(arm)], stages)
         if first is not None and not job.done:
             first.job.keep = True
         return Planned(arm, seed, options, job, first)

@@ -5,6 +5,8 @@ from research.callbacks.forgetting import Forgetting
 from research.callbacks.generated_text import GeneratedText
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
 from research.callbacks.similarity import SentenceSimilarity
+from research.callbacks.training_dynamics import TrainingDynamics
+from research.callbacks.transfer import Transfer
 from research.callbacks.weight_average import WeightAverage
 
 __all__ = [
@@ -14,5 +16,7 @@ __all__ = [
     "GeneratedText",
     "Reptile",
     "SentenceSimilarity",
+    "TrainingDynamics",
+    "Transfer",
     "WeightAverage",
 ]

@@ -1,6 +1,7 @@
 """Weights & Biases, offline unless wanted otherwise; whatever it does, training goes on."""
 
 import logging
+import os
 import secrets
 import sys
 from contextlib import suppress
@@ -72,13 +73,14 @@ def _started(run: "Run", folder: Path, config: dict[str, Any], mode: str) -> "Lo
 
     identity = folder / "wandb_id"
     if not identity.exists():
-        _remember(identity, secrets.token_hex(4))
+        _remember(identity, os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))  # a sweep's agent has chosen one
     experiment = None
     if getattr(rank_zero_only, "rank", 0) == 0:  # started here: the logger's own start passes options that W&B warns of
         experiment = wandb.init(
             dir=str(folder),
             name=folder.name,
             project=run.project,
+            group=run.group,
             tags=run.tags,
             id=identity.read_text(),
             resume="allow",

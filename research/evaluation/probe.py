@@ -6,7 +6,7 @@ from torch import Tensor
 
 from research.data.sources import Source
 from research.errors import UserError
-from research.evaluation.similarity import embed
+from research.models.embedding import embed
 from research.models.student import Student
 
 

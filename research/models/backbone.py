@@ -119,17 +119,21 @@ def load_tokenizer(name: str, revision: str | None) -> "PreTrainedTokenizerBase"
 
 def load_model(
     config: "PretrainedConfig", backbone: str | None, revision: str | None, family: Family
-) -> "PreTrainedModel":
-    """The language model with its published weights, or with random ones where no backbone is named."""
+) -> "tuple[PreTrainedModel, list[str]]":
+    """The language model with its published weights, or random ones where no backbone is named.
+
+    Beside it the names of the parts that start at random, such as the head of a checkpoint that was published without.
+    """
     import transformers
     from safetensors import SafetensorError
 
     auto = getattr(transformers, family.auto_class)
     if backbone is None:
         try:
-            return auto.from_config(config)
+            model = auto.from_config(config)
         except ValueError as error:
             raise UserError(f"model.student: architecture: {' '.join(str(error).split())}") from None
+        return model, [name for name, _ in model.named_children()]
     quiet = transformers.utils.logging
     level, bar = quiet.get_verbosity(), quiet.is_progress_bar_enabled()
     quiet.set_verbosity_error()  # a headless checkpoint is reported by one line of ours instead
@@ -146,4 +150,4 @@ def load_model(
             quiet.enable_progress_bar()
     if missing := sorted({key.split(".")[0] for key in loaded["missing_keys"]}):
         log.info("%s has no weights for %s, which start at random", backbone, ", ".join(missing))
-    return model
+    return model, missing

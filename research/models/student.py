@@ -179,7 +179,7 @@ class Student(nn.Module):
         """Load or draw the weights, cut the layers, freeze, and add adapters. A second call does nothing."""
         if self.model is not None:
             return
-        model = load_model(self.config, self.backbone, self.revision, self.family)
+        model, self.untrained = load_model(self.config, self.backbone, self.revision, self.family)
         if self.keep_layers is not None:
             keep_layers(model, self.family, self.keep_layers, self.config)
         embedding: Any = model.get_input_embeddings()

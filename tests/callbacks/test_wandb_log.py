@@ -18,7 +18,7 @@ Told = Callable[[], list[str]]
 @pytest.fixture(autouse=True)
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A user without a W&B account or settings."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_DIR"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_DIR", "WANDB_RUN_ID", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "settings"))
@@ -37,7 +37,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Told:
 
 def started(mode: str, folder: Path) -> list:
     folder.mkdir(exist_ok=True)
-    return wandb_logger(Run("a", wandb=mode, tags=["x"]), folder, {"seed": 3})  # type: ignore[arg-type]
+    return wandb_logger(Run("a", wandb=mode, tags=["x"], group="g"), folder, {"seed": 3})  # type: ignore[arg-type]
 
 
 def test_offline_run_is_kept_in_the_folder_without_noise(
@@ -47,7 +47,7 @@ def test_offline_run_is_kept_in_the_folder_without_noise(
     (logger,) = started("offline", folder)
     logger.log_metrics({"loss": 0.5}, 1)
     assert logger.experiment.settings.mode == "offline"
-    assert (logger.experiment.config["seed"], logger.experiment.tags) == (3, ("x",))
+    assert (logger.experiment.config["seed"], logger.experiment.tags, logger.experiment.group) == (3, ("x",), "g")
     finish(failed=False)
     (kept,) = (folder / "wandb").glob("offline-run-*")
     identity = (folder / "wandb_id").read_text()
@@ -58,6 +58,17 @@ def test_offline_run_is_kept_in_the_folder_without_noise(
 
     (logger,) = started("offline", folder)  # a resumed run goes on under the same identity
     assert logger.experiment.id == identity
+
+
+def test_run_of_a_sweep_is_the_one_that_the_agent_asked_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "chosen1")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    (logger,) = started("offline", tmp_path / "a")
+    assert (logger.experiment.id, logger.experiment.sweep_id) == ("chosen1", "sweep1")
+    assert (tmp_path / "a" / "wandb_id").read_text() == "chosen1"
+    assert capfd.readouterr() == ("", "")
 
 
 def test_online_without_login_falls_back_in_one_line(

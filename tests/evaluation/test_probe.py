@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from research.data.sources import JSONLines, LabelledLines
 from research.errors import UserError
 from research.evaluation.probe import labelled, probe, probe_accuracy
-from research.evaluation.similarity import embed
 from research.models import Student
+from research.models.embedding import embed
 
 
 def reference(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, c: float) -> torch.Tensor:

@@ -190,10 +190,11 @@ def test_every_recipe_resolves(recipe, twin, piece, capsys):
     assert set(config["model"]["weighting"]["init_args"]["weights"]) <= set(config["model"]["objectives"])
 
 
-def test_the_recipe_of_real_sources_resolves(capsys):
+@pytest.mark.parametrize("recipe", ["real_sources", "continual"])
+def test_recipes_without_a_twin_resolve(recipe, capsys):
     from research.terminal import run_command
 
-    assert run_command(["fit", "--config", str(ROOT / "configs/real_sources.yaml"), "--print_config"]) == 0
+    assert run_command(["fit", "--config", str(ROOT / f"configs/{recipe}.yaml"), "--print_config"]) == 0
     config = yaml.safe_load(capsys.readouterr().out)
     streams = {objective["init_args"]["stream"] for objective in config["model"]["objectives"].values()}
     assert streams == set(config["data"]["streams"])

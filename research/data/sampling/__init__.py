@@ -6,6 +6,7 @@ from research.data.sampling.joint import Joint
 from research.data.sampling.loss_driven import LossDriven
 from research.data.sampling.repeated import Repeated
 from research.data.sampling.sampled import Sampled
+from research.data.sampling.sequential import Phase, Sequential
 from research.data.sampling.temperature import Temperature
 from research.data.sampling.turns import ENDLESS, HOLE, Turns
 
@@ -16,9 +17,11 @@ __all__ = [
     "Drawn",
     "Joint",
     "LossDriven",
+    "Phase",
     "Repeated",
     "Sampled",
     "Sampling",
+    "Sequential",
     "Temperature",
     "Turns",
 ]

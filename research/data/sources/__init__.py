@@ -9,6 +9,7 @@ from research.data.sources.package import Package
 from research.data.sources.parquet import Parquet
 from research.data.sources.pseudo_labelled import PseudoLabelled
 from research.data.sources.reddit import Reddit
+from research.data.sources.sample import Sample
 from research.data.sources.source import Record, Source
 from research.data.sources.text_files import TextFiles
 from research.data.sources.triplets import Triplets
@@ -27,6 +28,7 @@ __all__ = [
     "PseudoLabelled",
     "Record",
     "Reddit",
+    "Sample",
     "Source",
     "TextFiles",
     "Triplets",

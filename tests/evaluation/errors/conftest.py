@@ -1,0 +1,20 @@
+"""Answers of a classifier, as ``predict`` writes them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from research.evaluation.errors.answers import Answers
+
+
+@pytest.fixture
+def answers() -> Callable[..., Answers]:
+    """``answers("aab", "abb")``: gold labels and guesses, a letter each, at places 0, 1, ..."""
+
+    def answers(gold: str, guess: str, probability: Sequence[float] | None = None) -> Answers:
+        sure = np.array(probability if probability is not None else [0.9] * len(gold))
+        places = [str(i) for i in range(len(gold))]
+        return Answers(places, np.array(list(gold)), np.array(list(guess)), sure, tuple(sorted({*gold, *guess})))
+
+    return answers
