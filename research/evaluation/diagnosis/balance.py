@@ -21,9 +21,12 @@ ADD = "add research.callbacks.ObjectiveGradients to trainer.callbacks to see the
 
 
 def shares(log: RunLog, kind: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For each objective steps, and its share of a figure there, with weights and without: among those of the step."""
+    """For each objective steps, and its share of a figure there, with weights and without: among those of the step.
+
+    Those without a stream are not among them: anchors start with nothing to say.
+    """
     raw, weights = log.group(f"{kind}/"), log.group("weight/")
-    names = [name for name in raw if name in weights]
+    names = [name for name in raw if name in weights and log.objectives.get(name)]
     every = np.unique(np.concatenate([raw[name][0] for name in names])) if names else np.zeros(0, int)
     plain, weighted = np.zeros((2, len(names), len(every)))
     for i, name in enumerate(names):
@@ -41,15 +44,22 @@ def shares(log: RunLog, kind: str) -> dict[str, tuple[np.ndarray, np.ndarray, np
     return out
 
 
+def learned(log: RunLog, name: str) -> bool:
+    losses = levels(log.curves[f"loss/{name}"][1])
+    return bool(losses[-1] <= LEARNED * losses[0])
+
+
 def dominating(log: RunLog) -> Iterator[Finding]:
-    """Over the first half of the run: later the others may have been learned."""
+    """Over the first half of the run, and only where another objective of the steps is not learned for all that."""
     measured = shares(log, "gradient")
     for name, (steps, weighted, plain) in (measured or shares(log, "loss")).items():
         half = slice(0, -(-len(steps) // 2))
-        if len(steps) < (MEASURES if measured else POINTS):
+        others = [other for other, s in log.objectives.items() if s and other != name and f"loss/{other}" in log.curves]
+        if len(steps) < (MEASURES if measured else POINTS) or all(learned(log, other) for other in others):
             continue
         share, unweighted = np.median(weighted[half]), np.median(plain[half])
-        if share >= DOMINANT if measured else share >= DOMINANT_LOSS and unweighted <= ORDINARY_LOSS:
+        by_weight = unweighted < 1 - SILENT if measured else unweighted <= ORDINARY_LOSS  # else the others are silent
+        if by_weight and share >= (DOMINANT if measured else DOMINANT_LOSS):
             weight = np.median(log.curves[f"weight/{name}"][1])
             kind = "gradients" if measured else "losses"
             advice = f"Lower its weight, {weight:.4g} now, or use research.weighting.LossScale or GradNorm"
@@ -73,12 +83,11 @@ def silent(log: RunLog) -> Iterator[Finding]:
     for name, (at, weighted, plain) in shares(log, "gradient").items():
         if len(at) < MEASURES or max(np.median(weighted), np.median(plain)) >= SILENT:
             continue
-        losses = levels(log.curves[f"loss/{name}"][1])
         norm = np.median(log.curves[f"gradient/{name}"][1])
         if norm == 0:
             what = "is dead: its gradient does not reach the backbone"
             yield Finding(log.name, name, what, span(at), "See what of its path is frozen or detached.")
-        elif losses[-1] > LEARNED * losses[0]:
+        elif not learned(log, name):
             what = f"is dead: its gradient has a norm of {norm:.2g}, {np.median(plain):.1e} of all"
             advice = "Raise its weight by orders of magnitude, see its temperature or scale, or remove it."
             yield Finding(log.name, name, what, span(at), advice)

@@ -1,0 +1,102 @@
+"""``report`` over small real runs that are made wrong on purpose, and over healthy ones."""
+
+import re
+import time
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import torch
+
+from research.data.stream import Stream
+from research.evaluation.diagnosis import diagnose
+from research.evaluation.run_log import RunLog
+from research.terminal import run_command
+
+GRADIENTS = ["--trainer.callbacks+=research.callbacks.ObjectiveGradients", "--trainer.callbacks.every", "4"]
+WEIGHTS = "--model.weighting.init_args.weights"
+
+
+@pytest.fixture
+def fit(program: Any) -> Any:
+    def fit(name: str, *more: str) -> RunLog:
+        assert program("fit", name, "--trainer.max_steps", "24", *more) == 0
+        return RunLog.read(program.run_folder(name))
+
+    return fit
+
+
+def said(log: RunLog) -> dict[str, str]:
+    return {finding.subject: finding.what for finding in diagnose(log)}
+
+
+def test_a_healthy_run_is_measured_without_a_change_and_nothing_is_said(program: Any, fit: Any) -> None:
+    plain, measured = fit("plain"), fit("measured", *GRADIENTS)
+    assert said(plain) == said(measured) == {}
+    assert measured.curves["cosine/mlm/nce"][0].tolist() == [4, 8, 12, 16, 20, 24]
+    states = [
+        torch.load(log.folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for log in (plain, measured)
+    ]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert all(0 <= share < 1 for share in plain.curves["waiting_for_data"][1])
+
+
+def test_one_weight_of_1000(fit: Any) -> None:
+    heavy = said(fit("heavy", WEIGHTS, "{mlm: 1000.0, nce: 0.1}", *GRADIENTS))
+    assert list(heavy) == ["mlm"] and heavy["mlm"].startswith("dominates: 99.")
+
+
+def test_a_rate_of_10(fit: Any) -> None:
+    diverged = said(fit("rate", "--model.optimisation.lr", "10"))
+    assert diverged["mlm"].startswith("diverges: its loss has risen from 6.")
+
+
+def test_dead_objectives_and_a_loader_that_sleeps(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temperature leaves one without a gradient, and the weight 0 leaves one out."""
+    read = Stream.__getitem__
+
+    def slow(self: Stream, position: int) -> Any:
+        time.sleep(0.2)
+        return read(self, position)
+
+    monkeypatch.setattr(Stream, "__getitem__", slow)
+    nce = ["--model.objectives.nce.init_args.temperature", "1e6"]
+    dead = said(fit("dead", *nce, WEIGHTS, "{ce: 0.0}", *GRADIENTS))
+    assert dead.pop("ce") == "was never computed"
+    assert dead.pop("nce").startswith("is dead: its gradient has a norm of")
+    assert re.match(r"keeps the training waiting \d\d% of the time", dead.pop("the loader"))
+    assert not dead
+
+
+def test_the_page_of_several_runs(program: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """After the tests above: it reads their runs, and one that is cut off in the middle of a row."""
+    cut = program.run_folder("cut")
+    cut.mkdir()
+    for name in ("config.yaml", "metrics.csv"):
+        (cut / name).write_bytes((program.run_folder("heavy") / name).read_bytes())
+    text = (cut / "metrics.csv").read_bytes()
+    (cut / "metrics.csv").write_bytes(text[: len(text) * 3 // 4])
+    capsys.readouterr()
+    assert run_command(["report", *(str(program.run_folder(name)) for name in ("measured", "heavy", "cut"))]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"  - heavy: mlm dominates: 99\.\d\d% of the weighted gradients \(steps 4 to 12\)", told)
+    assert "- measured:" not in told and re.search(r"\ncut, not finished: step 1\d\n", told)
+    assert max(len(line) for line in told.split("\n  page")[0].splitlines()) <= 80
+
+    page = (program.folder / "runs" / "report.html").read_text(encoding="utf-8")
+    titles = ["Losses", "Weighted losses", "Weights", "Gradients of the objectives", "Cosines between gradients",
+              "Mixture", "Learning rate", "Throughput", "Waiting for data", "Peak memory"]  # fmt: skip
+    assert all(f"<h2>{title}</h2>" in page for title in titles)
+
+    class Elements(HTMLParser):
+        drawings, outside = 0, set[str]()
+
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            self.drawings += tag == "svg"
+            self.outside |= {v for k, v in attrs if k in ("src", "href") and not v.startswith("#")}
+
+    elements = Elements()
+    elements.feed(page)
+    assert elements.drawings >= len(titles) and not elements.outside
+    assert page.count("training step (batch)") == 3 * elements.drawings
