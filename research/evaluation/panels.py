@@ -90,8 +90,10 @@ def draw(panel: Panel, logs: Sequence[RunLog]) -> str | None:
         ax.grid(alpha=0.3)
     axes[0].set_ylabel(panel.unit)
     if panel.limits is not None:
-        axes[0].set_ylim(*(limit if np.isfinite(limit) else None for limit in panel.limits))
-    figure.legend(*_entries(axes), loc="outside right upper", fontsize="small")
+        low, high = panel.limits
+        axes[0].set_ylim(low, high if np.isfinite(high) else 1.05 * _finite(drawn).max())
+    if len(names) > 1:
+        figure.legend(*_entries(axes), loc="outside right upper", fontsize="small")
     return svg(figure)
 
 
@@ -118,9 +120,13 @@ def svg(figure: Any) -> str:
 
 def _scale(panel: Panel, drawn: Sequence[Lines]) -> str:
     """A logarithm needs numbers above 0, and is for figures that differ by more than a factor of 10."""
+    values = _finite(drawn)
+    return panel.scale if values.min() > 0 and values.max() > 10 * values.min() else "linear"
+
+
+def _finite(drawn: Sequence[Lines]) -> np.ndarray:
     values = np.concatenate([values for lines in drawn for _, values in lines.values()])
-    values = values[np.isfinite(values)]
-    return panel.scale if len(values) and values.min() > 0 and values.max() > 10 * values.min() else "linear"
+    return values[np.isfinite(values)] if np.isfinite(values).any() else np.ones(1)
 
 
 def _entries(axes: Sequence[Any]) -> tuple[list[Any], list[str]]:

@@ -79,7 +79,7 @@ BY_HEART = np.where(STEPS % 20 == 0, FALLING + np.maximum(STEPS - 140, 0) / 100,
     [
         ({"weight/ce": np.full(300, 100.0)}, "ce", "dominates: 99.0", (20, 160)),
         ({"weight/ce": np.full(300, 1e3), **UNMEASURED}, "ce", "dominates: 99.9", (1, 150)),
-        ({"loss/mlm": None, "gradient/mlm": None}, "mlm", "was never computed", (1, 300)),
+        ({"loss/mlm": None, "gradient/mlm": None}, "mlm", "never computed", (1, 300)),
         ({"gradient/mlm": 0 * EVERY}, "mlm", "is dead: its gradient does not reach the backbone", (20, 300)),
         ({"gradient/mlm": 1e-5 * EVERY}, "mlm", "is dead: its gradient has a norm of 1e-05", (20, 300)),
         ({"loss/mlm": 6.4 * NOISE[7] ** 0.05}, "mlm", "has not moved: its loss was 6.4", (1, 300)),

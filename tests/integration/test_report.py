@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,10 +18,22 @@ GRADIENTS = ["--trainer.callbacks+=research.callbacks.ObjectiveGradients", "--tr
 WEIGHTS = "--model.weighting.init_args.weights"
 
 
-@pytest.fixture
+WRONG = {
+    "plain": [],
+    "measured": GRADIENTS,
+    "heavy": [WEIGHTS, "{mlm: 1000.0, nce: 0.1}", *GRADIENTS],
+    "rate": ["--model.optimisation.lr", "10"],
+    "dead": ["--model.objectives.nce.init_args.temperature", "1e6", WEIGHTS, "{ce: 0.0}", *GRADIENTS],
+}
+
+
+@pytest.fixture(scope="module")
 def fit(program: Any) -> Any:
-    def fit(name: str, *more: str) -> RunLog:
-        assert program("fit", name, "--trainer.max_steps", "24", *more) == 0
+    """The log of a run of that name, which is trained at the first call."""
+
+    @cache
+    def fit(name: str) -> RunLog:
+        assert program("fit", name, "--trainer.max_steps", "24", *WRONG[name]) == 0
         return RunLog.read(program.run_folder(name))
 
     return fit
@@ -31,7 +44,7 @@ def said(log: RunLog) -> dict[str, str]:
 
 
 def test_a_healthy_run_is_measured_without_a_change_and_nothing_is_said(program: Any, fit: Any) -> None:
-    plain, measured = fit("plain"), fit("measured", *GRADIENTS)
+    plain, measured = fit("plain"), fit("measured")
     assert said(plain) == said(measured) == {}
     assert measured.curves["cosine/mlm/nce"][0].tolist() == [4, 8, 12, 16, 20, 24]
     states = [
@@ -43,42 +56,42 @@ def test_a_healthy_run_is_measured_without_a_change_and_nothing_is_said(program:
 
 
 def test_one_weight_of_1000(fit: Any) -> None:
-    heavy = said(fit("heavy", WEIGHTS, "{mlm: 1000.0, nce: 0.1}", *GRADIENTS))
+    heavy = said(fit("heavy"))
     assert list(heavy) == ["mlm"] and heavy["mlm"].startswith("dominates: 99.")
 
 
 def test_a_rate_of_10(fit: Any) -> None:
-    diverged = said(fit("rate", "--model.optimisation.lr", "10"))
+    diverged = said(fit("rate"))
     assert diverged["mlm"].startswith("diverges: its loss has risen from 6.")
 
 
 def test_dead_objectives_and_a_loader_that_sleeps(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temperature leaves one without a gradient, and the weight 0 leaves one out."""
-    read = Stream.__getitem__
+    read, done = Stream.__getitem__, [time.perf_counter()]
 
     def slow(self: Stream, position: int) -> Any:
-        time.sleep(0.2)
-        return read(self, position)
+        time.sleep(time.perf_counter() - done[0])  # as long as the step before it took, on whatever machine
+        batch = read(self, position)
+        done[0] = time.perf_counter()
+        return batch
 
     monkeypatch.setattr(Stream, "__getitem__", slow)
-    nce = ["--model.objectives.nce.init_args.temperature", "1e6"]
-    dead = said(fit("dead", *nce, WEIGHTS, "{ce: 0.0}", *GRADIENTS))
-    assert dead.pop("ce") == "was never computed"
+    dead = said(fit("dead"))
+    assert dead.pop("ce") == "never computed"
     assert dead.pop("nce").startswith("is dead: its gradient has a norm of")
     assert re.match(r"keeps the training waiting \d\d% of the time", dead.pop("the loader"))
     assert not dead
 
 
-def test_the_page_of_several_runs(program: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """After the tests above: it reads their runs, and one that is cut off in the middle of a row."""
-    cut = program.run_folder("cut")
+def test_the_page_of_several_runs(program: Any, fit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of them is cut off in the middle of a row."""
+    measured, heavy, cut = fit("measured").folder, fit("heavy").folder, program.run_folder("cut")
     cut.mkdir()
-    for name in ("config.yaml", "metrics.csv"):
-        (cut / name).write_bytes((program.run_folder("heavy") / name).read_bytes())
-    text = (cut / "metrics.csv").read_bytes()
+    (cut / "config.yaml").write_bytes((heavy / "config.yaml").read_bytes())
+    text = (heavy / "metrics.csv").read_bytes()
     (cut / "metrics.csv").write_bytes(text[: len(text) * 3 // 4])
     capsys.readouterr()
-    assert run_command(["report", *(str(program.run_folder(name)) for name in ("measured", "heavy", "cut"))]) == 0
+    assert run_command(["report", str(measured), str(heavy), str(cut)]) == 0
     told = capsys.readouterr().out
     assert re.search(r"  - heavy: mlm dominates: 99\.\d\d% of the weighted gradients \(steps 4 to 12\)", told)
     assert "- measured:" not in told and re.search(r"\ncut, not finished: step 1\d\n", told)

@@ -9,6 +9,7 @@ from research.evaluation.diagnosis.thresholds import (
     CONFLICT,
     DOMINANT,
     DOMINANT_LOSS,
+    EXPECTED,
     LEARNED,
     MEASURES,
     ORDINARY_LOSS,
@@ -75,11 +76,12 @@ def dominating(log: RunLog) -> Iterator[Finding]:
 def silent(log: RunLog) -> Iterator[Finding]:
     """Never computed, or with a gradient of nothing."""
     steps = log.curves["loss"][0]
-    for name, stream in log.objectives.items():
-        drawn = log.curves.get(f"probability/{stream}")
-        if f"loss/{name}" not in log.curves and len(steps) >= POINTS and (drawn is None or drawn[1].sum() >= 5):
-            advice = "Its weight is 0 or its stream gives no batch: set model.weighting, or remove it."
-            yield Finding(log.name, name, "was never computed", span(steps), advice)
+    drawn = {name: log.curves.get(f"probability/{stream}") for name, stream in log.objectives.items()}
+    due = [name for name, asked in drawn.items() if asked is None or asked[1].sum() >= EXPECTED]
+    never = [name for name in due if f"loss/{name}" not in log.curves]
+    if never and len(steps) >= POINTS:
+        advice = "Their weight is 0 or their stream gives no batch: set model.weighting, or leave them out."
+        yield Finding(log.name, ", ".join(never), "never computed", span(steps), advice)
     for name, (at, weighted, plain) in shares(log, "gradient").items():
         if len(at) < MEASURES or max(np.median(weighted), np.median(plain)) >= SILENT:
             continue

@@ -14,6 +14,7 @@ from research.evaluation.diagnosis.thresholds import (
     RISEN,
     SHARE_OF_START,
     SPIKE,
+    SPIKE_BEFORE,
     SPIKE_SHARE,
     WORSE,
     WORSE_SHARE,
@@ -62,15 +63,16 @@ def rising(log: RunLog) -> Iterator[Finding]:
 def _spikes(run: str, name: str, steps: np.ndarray, losses: np.ndarray, least: float) -> Iterator[Finding]:
     """The highest of them."""
     windows = np.lib.stride_tricks.sliding_window_view
-    if len(losses) < POINTS + WIDTH:
+    if len(losses) < SPIKE_BEFORE + WIDTH:
         return
-    here = np.median(windows(losses, WIDTH), axis=1)[POINTS:]
-    before = np.median(windows(losses, POINTS), axis=1)[: len(here)]
-    rises = np.where(here >= SPIKE * before, here - before, 0)
+    here = np.median(windows(losses, WIDTH), axis=1)[SPIKE_BEFORE:]
+    before = windows(losses, SPIKE_BEFORE)[: len(here)]
+    middle = np.median(before, axis=1)
+    rises = np.where(here - middle >= SPIKE * (before.max(1) - middle), here - middle, 0)
     at = int(rises.argmax())
     if rises[at] > least:
-        first, last = steps[POINTS + at], steps[POINTS + at + WIDTH - 1]
-        what = f"has a spike: its loss went up from {before[at]:.4g} to {here[at]:.4g}"
+        first, last = steps[SPIKE_BEFORE + at], steps[SPIKE_BEFORE + at + WIDTH - 1]
+        what = f"has a spike: its loss went up from {middle[at]:.4g} to {here[at]:.4g}"
         yield Finding(run, name, what, (int(first), int(last)), f"{SLOWER} See the texts of these steps.")
 
 

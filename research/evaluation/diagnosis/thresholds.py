@@ -2,6 +2,7 @@
 
 POINTS = 20  # logged steps before anything is said of a curve: a tenth of fewer is one batch
 MEASURES = 3  # measured gradients, or validations, before anything is said of them: a median of fewer is one of them
+EXPECTED = 5  # logged steps in which a drawn stream should have come: by chance it stays away in one run of 150
 
 DOMINANT = 0.95  # share of the pull: all others together turn the step by at most 3 degrees, arctan(0.05 / 0.95)
 DOMINANT_LOSS = 0.99  # share of the weighted loss, a poor stand-in for the pull, and so a stricter bound,
@@ -15,8 +16,9 @@ FLAT = 0.02  # of the loss: change plus two standard errors; noise that could hi
 
 RISEN = 1.5  # times its best level: batches of a language model differ by less
 SHARE_OF_START = 0.5  # of the first weighted losses: a small loss may grow many times, as that of L2-SP from 0
-SPIKE = 3.0  # times the level before it, as the median of 5 steps, which no single hard batch moves,
-SPIKE_SHARE = 0.25  # and a rise by this share of the first weighted losses
+SPIKE_BEFORE = 50  # logged steps before a spike, of which it is measured:
+SPIKE = 4.0  # times the distance of their highest from their median, by a median of 5 steps: no one batch moves it,
+SPIKE_SHARE = 0.25  # and a rise by this share of the first weighted losses; learned tasks have hard batches
 
 INFINITE = 0.05  # share of the steps: a gradient scaler finds its factor by a few such steps at the start
 
