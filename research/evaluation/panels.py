@@ -11,6 +11,7 @@ from research.evaluation.plot import MARKS, row
 from research.evaluation.run_log import Curve, RunLog
 
 POINTS = 400  # of a drawn line; more are averaged
+SHARES = 20  # of a line of shares, each of so many steps that it is one
 Lines = Mapping[str, Curve]
 
 
@@ -37,7 +38,7 @@ def results(log: RunLog) -> Lines:
 def mixture(log: RunLog) -> Lines:
     """The steps of each stream as they came; those that were drawn, as they were asked for."""
     asked = {f"{name} (asked)": curve for name, curve in log.group("probability/").items()}
-    return {**{f"{name} (came)": curve for name, curve in log.came().items()}, **asked}
+    return {**{f"{name} (came)": thinned(curve, SHARES) for name, curve in log.came().items()}, **asked}
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ def draw(panel: Panel, logs: Sequence[RunLog]) -> str | None:
     return svg(figure)
 
 
-def thinned(curve: Curve) -> Curve:
-    """At most :data:`POINTS` points, each the mean of as many steps."""
+def thinned(curve: Curve, points: int = POINTS) -> Curve:
+    """At most so many points, each the mean of as many steps."""
     steps, values = curve
-    pieces = min(len(steps), POINTS)
+    pieces = min(len(steps), points)
     split = (np.array_split(part, pieces) for part in (steps, values))
     return tuple(np.array([piece.mean() for piece in part]) for part in split)  # type: ignore[return-value]
 

@@ -11,6 +11,7 @@ import torch
 
 from research.data.stream import Stream
 from research.evaluation.diagnosis import diagnose
+from research.evaluation.report import go_on
 from research.evaluation.run_log import RunLog
 from research.terminal import run_command
 
@@ -22,7 +23,7 @@ WRONG = {
     "plain": [],
     "measured": GRADIENTS,
     "heavy": [WEIGHTS, "{mlm: 1000.0, nce: 0.1}", *GRADIENTS],
-    "rate": ["--model.optimisation.lr", "10"],
+    "rate": ["--model.optimisation.lr", "10", "--trainer.max_steps", "-1", "--trainer.max_epochs", "2"],
     "dead": ["--model.objectives.nce.init_args.temperature", "1e6", WEIGHTS, "{ce: 0.0}", *GRADIENTS],
 }
 
@@ -55,13 +56,35 @@ def test_a_healthy_run_is_measured_without_a_change_and_nothing_is_said(program:
     assert all(0 <= share < 1 for share in plain.curves["waiting_for_data"][1])
 
 
+@pytest.mark.slow
+def test_two_processes_are_measured_without_a_change(program: Any) -> None:
+    two = [
+        "--trainer.devices",
+        "2",
+        "--trainer.strategy",
+        "ddp_find_unused_parameters_true",
+        "--trainer.max_steps",
+        "9",
+    ]
+    for name, more in (("two", []), ("two-measured", GRADIENTS)):
+        process = program.start("fit", name, *two, *more)
+        output = process.communicate(timeout=600)[0]
+        assert process.returncode == 0, output
+    rows = program.log("two-measured")
+    assert [bool(row["cosine/mlm/ce"]) for row in rows if row["loss"]] == [False, False, False, True] * 2 + [False]
+    plain = [{n: v for n, v in r.items() if not n.startswith(("gradient/", "cosine/"))} for r in rows]
+    assert plain == program.log("two")
+
+
 def test_one_weight_of_1000(fit: Any) -> None:
     heavy = said(fit("heavy"))
     assert list(heavy) == ["mlm"] and heavy["mlm"].startswith("dominates: 99.")
 
 
-def test_a_rate_of_10(fit: Any) -> None:
-    diverged = said(fit("rate"))
+def test_a_rate_of_10_for_two_epochs(fit: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    log = fit("rate")
+    assert " 20 steps; wiki" in capsys.readouterr().out and go_on(log).endswith(" --trainer.max_epochs 4")
+    diverged = said(log)
     assert diverged["mlm"].startswith("diverges: its loss has risen from 6.")
 
 

@@ -8,7 +8,7 @@ DOMINANT = 0.95  # share of the pull: all others together turn the step by at mo
 DOMINANT_LOSS = 0.99  # share of the weighted loss, a poor stand-in for the pull, and so a stricter bound,
 ORDINARY_LOSS = 0.9  # of a loss that without weights has a smaller share than this: the weights made it so
 
-SILENT = 1e-3  # share of the gradients, with weights and without: the others' rounding in bfloat16 is as large
+SILENT = 1e-3  # share of the gradients, with weights and without: rounding the others to bfloat16 moves the step more
 LEARNED = 0.5  # a loss that has fallen to this share of its first has a small gradient because it is learned
 
 FLAT_POINTS = 100  # logged steps before a loss is called flat: warm-up alone is often 50
