@@ -61,7 +61,8 @@ class MetricsLog(Callback):
             logger.log_metrics(figures, step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
-        self._begin(trainer)
+        if trainer.state.fn == "fit":
+            self._begin(trainer)
 
     def _begin(self, trainer: Trainer) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
