@@ -11,7 +11,7 @@ commands:
   validate   measure a checkpoint on the validation splits
   test       measure a checkpoint on the test splits
   predict    write labels or embeddings of the test splits as JSON lines
-  report     compare finished runs: a table, and a plot of their losses
+  report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
   average    one model from the weights of several checkpoints, or of one and of where it began

@@ -4,6 +4,7 @@ from research.callbacks.example_losses import ExampleLosses
 from research.callbacks.forgetting import Forgetting
 from research.callbacks.generated_text import GeneratedText
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
+from research.callbacks.objective_gradients import ObjectiveGradients
 from research.callbacks.similarity import SentenceSimilarity
 from research.callbacks.training_dynamics import TrainingDynamics
 from research.callbacks.transfer import Transfer
@@ -14,6 +15,7 @@ __all__ = [
     "FirstOrderMAML",
     "Forgetting",
     "GeneratedText",
+    "ObjectiveGradients",
     "Reptile",
     "SentenceSimilarity",
     "TrainingDynamics",

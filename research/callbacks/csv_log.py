@@ -9,6 +9,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from research.errors import UserError
+from research.evaluation.rows import rows_of
 
 
 class CSVLog(Logger):
@@ -55,10 +56,7 @@ class CSVLog(Logger):
 
     def rows(self) -> list[dict[str, str]]:
         """The whole rows of the file; a row that a killed run left torn is not among them."""
-        with self.path.open(newline="") as file:
-            text = file.read()
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        return [row for row in csv.DictReader(lines) if None not in row and None not in row.values()]
+        return rows_of(self.path)
 
     @rank_zero_only
     def rewind(self, step: int) -> None:

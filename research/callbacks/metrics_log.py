@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class MetricsLog(Callback):
     """Losses, weights, learning rate and gradient norm of the module, real tokens a second, and peak memory in GB.
 
+    ``waiting_for_data`` is the share of the time between two rows in which the next batch was not there yet.
+
     A loss that is not finite ends the run before it can reach a checkpoint.
     """
 
@@ -25,7 +27,7 @@ class MetricsLog(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, CSVLog):
                 logger.rewind(trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
-        self.tokens, self.since = 0, time.perf_counter()
+        self._begin(trainer)
 
     def on_train_batch_end(
         self,
@@ -48,13 +50,20 @@ class MetricsLog(Callback):
         self.tokens += trainer.world_size * sum(b.real_tokens for b in batch.values() if b is not None)
         if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        now = time.perf_counter()
-        figures["tokens_per_second"] = self.tokens / (now - self.since)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        seconds = time.perf_counter() - self.since
+        figures["tokens_per_second"] = self.tokens / seconds
+        figures["waiting_for_data"] = data.training.waited / seconds
         figures["peak_memory_gb"] = peak_memory()
         figures["epoch"] = trainer.current_epoch
-        self.tokens, self.since = 0, now
+        self._begin(trainer)
         for logger in trainer.loggers:
             logger.log_metrics(figures, step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
-        self.since, self.tokens = time.perf_counter(), 0
+        if trainer.state.fn == "fit":
+            self._begin(trainer)
+
+    def _begin(self, trainer: Trainer) -> None:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.tokens, self.since, data.training.waited = 0, time.perf_counter(), 0.0

@@ -33,8 +33,7 @@ class Summary(Callback):
         parameters = sum(p.numel() for p in module.student.parameters())
         self._say(
             f"{self.folder}: {module.student.family.name} student, {parameters / 1e6:.1f} M parameters, "
-            f"{trainer.max_steps if trainer.max_steps > 0 else '?'} steps; "
-            + ", ".join(f"{name} {s.amount()}" for name, s in data.streams.items())
+            f"{module.total_steps} steps; " + ", ".join(f"{name} {s.amount()}" for name, s in data.streams.items())
         )
         self.fingerprints = {name: stream.fingerprint() for name, stream in data.streams.items()}
         for logger in trainer.loggers:

@@ -1,5 +1,6 @@
 """The mixture owns the named corpora and tasks and merges their loaders."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,19 @@ class ResumableLoader(DataLoader):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         pass
+
+
+class TimedLoader(CombinedLoader):
+    """Counts the seconds that training has waited for the next batch."""
+
+    waited = 0.0
+
+    def __next__(self) -> Any:
+        started = time.perf_counter()
+        try:
+            return super().__next__()
+        finally:
+            self.waited += time.perf_counter() - started
 
 
 class MixtureDataModule(LightningDataModule):
@@ -111,13 +125,14 @@ class MixtureDataModule(LightningDataModule):
         ahead = 2 * self.num_workers + 1  # two batches a worker by torch's default, one in Lightning's hand
         self.mixture.begin({name: len(part) for name, part in parts.items()}, run_steps, ahead)
 
-        return CombinedLoader(
+        self.training = TimedLoader(
             {
                 name: self._loader(part, Turns(self.mixture, name, steps, self._done, trainer.global_rank, ranks))
                 for name, part in parts.items()
             },
             "min_size",
         )
+        return self.training
 
     def state_dict(self) -> dict[str, Any]:
         return {"sampling": self.mixture.state_dict(self._done())}

@@ -1,11 +1,11 @@
 """``loss_curves.png`` and ``mixture.png``: a line an objective, a line a stream."""
 
-import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from research.evaluation.plot import MARKS, canvas, save
+from research.evaluation.rows import rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +44,7 @@ def curves_of(metrics: Path, prefix: str) -> Curves:
     """The columns of a ``metrics.csv`` whose names begin so, as (steps, values) by the rest of the name."""
     import numpy as np
 
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(metrics)
     curves = {}
     for name in rows[0] if rows else {}:
         if name.startswith(prefix) and (points := [(int(r["step"]), float(r[name])) for r in rows if r[name]]):

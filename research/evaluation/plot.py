@@ -30,6 +30,19 @@ def panels(count: int, height: float = 4, **shared: Any) -> "tuple[Any, Sequence
     return figure, list(axes[0])
 
 
+def row(count: int) -> "tuple[Any, list[Axes]]":
+    """An empty figure with so many axes side by side that have the same limits."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.style.use("tableau-colorblind10")
+    size = (3.5 + 4 * count, 3.2)
+    figure, axes = plt.subplots(1, count, sharex=True, sharey=True, squeeze=False, figsize=size, layout="constrained")
+    return figure, list(axes[0])
+
+
 def save(figure: Any, axes: "Axes", out: Path) -> None:
     """Write the figure, with a legend if anything is drawn, and close it."""
     import matplotlib.pyplot as plt

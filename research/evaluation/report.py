@@ -1,16 +1,18 @@
-"""``report RUN...``: finished runs side by side, from the files that they left."""
+"""``report RUN...``: runs side by side, finished or not, as logged: a table, what looks wrong, and a page."""
 
 import argparse
-import csv
-import json
+import os
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
-
-import yaml
 
 from research.errors import UserError
+from research.evaluation.diagnosis import diagnose
+from research.evaluation.run_log import RunLog
 from research.run import Run
+
+COLUMNS = 80
 
 
 def figures(folder: Path) -> dict[str, float]:
@@ -21,27 +23,47 @@ def figures(folder: Path) -> dict[str, float]:
     """
     if not (folder / "fit.json").is_file():
         raise UserError(f"{folder}: not the folder of a finished run (it has no fit.json)")
-    test = json.loads((folder / "test.json").read_text()) if (folder / "test.json").is_file() else {}
-    fit = json.loads((folder / "fit.json").read_text())
-    with (folder / "metrics.csv").open(newline="") as file:
-        speeds = [float(row["tokens_per_second"]) for row in csv.DictReader(file) if row["tokens_per_second"]]
-    return {
-        **{name.removeprefix("test/"): value for name, value in test.items()},
-        "steps": fit["steps"],
-        "training seconds": fit["seconds"],
-        "tokens per second": median(speeds),
-        "peak memory (GB)": fit["peak_memory_gb"],
-    }
+    return figures_of(RunLog.read(folder))
 
 
-def table(columns: dict[str, dict[str, float]]) -> str:
+def figures_of(log: RunLog) -> dict[str, float]:
+    """What is known so far of a run's test figures, steps, time, throughput and memory."""
+    curves, fit = log.curves, log.fit
+    out = {name.removeprefix("test/"): value for name, value in log.test.items()}
+    out |= {"steps": log.steps} if fit is None else {"steps": fit["steps"], "training seconds": fit["seconds"]}
+    if "tokens_per_second" in curves:
+        out["tokens per second"] = median(curves["tokens_per_second"][1])
+    if "waiting_for_data" in curves:
+        out["waiting for data (%)"] = 100 * median(curves["waiting_for_data"][1])
+    if "peak_memory_gb" in curves:
+        out["peak memory (GB)"] = curves["peak_memory_gb"][1].max() if fit is None else fit["peak_memory_gb"]
+    return out
+
+
+def table(columns: Mapping[str, Mapping[str, float]]) -> str:
     """A text table: a row a figure, a column a run; ``-`` where a run has no such figure."""
-    names = list(dict.fromkeys(name for values in columns.values() for name in values))
-    cells = [["", *columns]] + [[n, *(shown(values.get(n)) for values in columns.values())] for n in names]
+    cells = [["", *columns], *([name, *row] for name, row in cells_of(columns.values()).items())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
              for row in cells]  # fmt: skip
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def tables(columns: Mapping[str, Mapping[str, float]]) -> str:
+    """As many tables below one another as it takes to keep each within :data:`COLUMNS`, or a column each."""
+    names, parts = list(columns), list[str]()
+    while names:
+        count = len(names)
+        while count > 1 and len(table({n: columns[n] for n in names[:count]}).partition("\n")[0]) > COLUMNS:
+            count -= 1
+        parts.append(table({n: columns[n] for n in names[:count]}))
+        names = names[count:]
+    return "\n\n".join(parts)
+
+
+def cells_of(runs: Collection[Mapping[str, float]]) -> dict[str, list[str]]:
+    """The rows of a table by the name of the figure, a cell a run."""
+    return {name: [shown(run.get(name)) for run in runs] for name in dict.fromkeys(n for run in runs for n in run)}
 
 
 def shown(value: float | None) -> str:
@@ -52,21 +74,33 @@ def shown(value: float | None) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table of the runs named on the command line, and where their files lie."""
+    """Print the table of the runs named on the command line and what looks wrong, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m research.cli report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--newest", action="store_true", help="of each RUN the newest version: RUN, RUN-2, RUN-3 ...")
+    parser.add_argument("--page", type=Path, help="default: report.html in the folder that holds all RUNs, or in RUN")
     chosen = parser.parse_args(arguments)
     runs: list[Path] = chosen.runs
     if chosen.newest:
         runs = [(Run(name=run.name, folder=str(run.parent)).versions() or [run])[-1] for run in runs]
-    print(table({run.name: figures(run) for run in runs}))
-    for run in runs:
-        print(f"\n{run.name}")
+    logs = [RunLog.read(run, name) for run, name in titles(runs).items()]
+    columns = {log.name: figures_of(log) for log in logs}
+    findings = [finding for log in logs for finding in diagnose(log)]
+    print(tables(columns))
+    print("\nwhat looks wrong")
+    for line in list(map(str, findings)) or ["nothing that is checked here"]:
+        print(textwrap.fill(line, COLUMNS, initial_indent="  - ", subsequent_indent="    ", break_long_words=False))
+    page = chosen.page or Path(os.path.relpath(os.path.commonpath([run.resolve() for run in runs]))) / "report.html"
+    from research.evaluation.page import write_page  # matplotlib is slow to import, and the table does not need it
+
+    write_page(logs, findings, cells_of(columns.values()), page)
+    print(f"\n  page         {page}")
+    for log in logs:
+        print(f"\n{log.name}, {log.end}")
         for label, pattern in FILES.items():
-            for path in sorted(run.glob(pattern)):
+            for path in sorted(log.folder.glob(pattern)):
                 print(f"  {label:<13}{path}")
-        print(f"  go on        {go_on(run)}")
+        print(f"  go on        {go_on(log)}")
     return 0
 
 
@@ -80,11 +114,19 @@ FILES = {
 }
 
 
-def go_on(run: Path) -> str:
-    """The command that trains the run for as many steps again."""
-    config: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
-    steps = config["trainer"]["max_steps"]
-    return (
-        f"python -m research.cli fit --config {run}/config.yaml --ckpt_path {run}/checkpoints/last.ckpt "
-        f"--trainer.max_steps {2 * steps}"
-    )
+def titles(runs: Sequence[Path]) -> dict[Path, str]:
+    """A name for each run: its folder's, or the whole path where two have the same."""
+    names = [run.resolve().name for run in dict.fromkeys(runs)]
+    return {run: n if names.count(n) == 1 else str(run) for run, n in zip(dict.fromkeys(runs), names, strict=True)}
+
+
+def go_on(log: RunLog) -> str:
+    """The command that trains the run to its end, or a finished one for as long again."""
+    checkpoint, trainer = log.folder / "checkpoints" / "last.ckpt", log.config["trainer"]
+    command = f"python -m research.cli fit --config {log.folder}/config.yaml"
+    if checkpoint.is_file():
+        command += f" --ckpt_path {checkpoint}"
+    for length in ("max_steps", "max_epochs"):
+        if log.end == "finished" and (trainer.get(length) or -1) > 0:
+            command += f" --trainer.{length} {2 * trainer[length]}"
+    return command
