@@ -61,7 +61,7 @@ class MetricsLog(Callback):
             logger.log_metrics(figures, step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
-        if trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._begin(trainer)
 
     def _begin(self, trainer: Trainer) -> None:

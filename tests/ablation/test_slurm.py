@@ -70,7 +70,7 @@ def planned(tmp_path, slices):
 
 def rows(job):
     """What the run logged, without what a clock or the allocator decides."""
-    clocks = ("tokens_per_second", "peak_memory_gb")
+    clocks = ("tokens_per_second", "peak_memory_gb", "waiting_for_data")
     return [{k: v for k, v in row.items() if k not in clocks} for row in CSVLog(job.folder).rows()]
 
 

@@ -70,7 +70,7 @@ def test_run_better_than_the_median_is_the_run_without_a_study(tmp_path: Path, f
     study = study_of(journal, earlier=100.0)
     assert fit(callback_of(journal)) == 0
     assert fit({"class_path": "research.callbacks.WeightAverage", "init_args": {"decay": 0.0}}, "--run.name", "b") == 0
-    clocks = ("tokens_per_second", "peak_memory_gb")
+    clocks = ("tokens_per_second", "peak_memory_gb", "waiting_for_data")
     watched, alone = (CSVLog(Path("runs") / name).rows() for name in ("tiny", "b"))
     for row in (*watched, *alone):
         for clock in clocks:
