@@ -1,10 +1,11 @@
 """A grid over the tiny run of the integration tests, and results without runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from research.ablation.results import Results
 
@@ -23,6 +24,15 @@ def grid_file(tmp_path: Path, slices: Path) -> Callable[..., Path]:
         return folder / "grid.yaml"
 
     return grid_file
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the tasks have it: sums in another order would differ in their last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def reference(tmp_path, name, *options):
     return json.loads((tmp_path / name / "test.json").read_text()), right, loss
 
 
-def test_killed_midway_and_run_again(grid_file, tmp_path, monkeypatch, capfd):
+def test_killed_midway_and_run_again(grid_file, one_thread, tmp_path, monkeypatch, capfd):
     grid, runs = grid_file(GRID), tmp_path / "runs"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     process = start(grid)
@@ -127,7 +127,7 @@ metrics: {{test/ce/accuracy: max}}
 """.replace("'{first}'/checkpoints/last.ckpt", '"{first}/checkpoints/last.ckpt"')
 
 
-def test_a_teacher_is_trained_first_and_once(grid_file, tmp_path, monkeypatch, capfd):
+def test_a_teacher_is_trained_first_and_once(grid_file, one_thread, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     grid, runs = grid_file(TAUGHT), tmp_path / "runs"
     assert run_command(["ablate", "--config", str(grid)]) == 0

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 submitit = pytest.importorskip("submitit", reason="the extra slurm is not installed")
 
@@ -43,15 +42,6 @@ def cluster(tmp_path, monkeypatch):
     monkeypatch.delenv(CHOSEN, raising=False)
     submitit.SlurmJob.watcher.clear()
     return state
-
-
-@pytest.fixture
-def one_thread():
-    """As the tasks have it: sums in another order would differ in their last digits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
