@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -46,9 +47,13 @@ def main(arguments: list[str]) -> int:
     if chosen.report:
         from research.ablation.report import rebuild
 
+        if keys:
+            raise UserError(f"--report {chosen.report}: takes nothing else; there is {' '.join(keys)}")
         rebuild(chosen.report)
         return 0
     grid = Grid.read(chosen.config, *keys)
+    if chosen.dry_run and (chosen.arm or chosen.sweep):
+        raise UserError("--dry-run shows all arms of a grid, or a search; leave out --arm and --sweep")
     if chosen.search and grid.search is None:
         raise UserError(f"{grid.path}: has no search; add one, with metric: {{validation/...: max}} and space")
     if chosen.sweep or chosen.arm or chosen.search:
@@ -59,12 +64,19 @@ def main(arguments: list[str]) -> int:
     print(described(plan, chosen.workers), flush=True)
     if chosen.dry_run:
         return 0
+    check_tables()
     with owned(plan):
         failed = run(plan, arguments, chosen.workers, chosen.slurm)
     for key, log in failed.items():
         names = [str(run) for run in (*plan.firsts.values(), *plan.runs) if run.job.key == key]
         print(f"\nfailed: {'; '.join(names)}\n{log}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def check_tables() -> None:
+    """Refuse before the first run what would stop the tables after the last."""
+    if find_spec("statsmodels") is None:
+        raise UserError("the tables of a grid need the extra: pip install 'hybrid-fine-tuning[ablation]'")
 
 
 def other(grid: Grid, arguments: list[str], chosen: argparse.Namespace) -> int:

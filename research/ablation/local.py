@@ -57,7 +57,6 @@ class Workers:
                 if not self.running:  # what is left waits for a run that failed
                     yield from ((planned, 1, 0.0) for planned in held)
                     return
-                    return
                 for sentinel in connection.wait([*self.running]):
                     process, planned, cores, since = self.running.pop(sentinel)
                     process.join()

@@ -133,6 +133,7 @@ class Plan:
         if job.done:
             record = job.record()
             if run.first is not None and run.first.job.done:
-                record["cost"]["first_seconds"] = run.first.job.record()["cost"]["seconds"]
+                before = run.first.job.record()["cost"]
+                record["cost"] |= {f"first_{part}": before[part] for part in ("seconds", "tokens")}
             return line | {"status": "done"} | record
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})

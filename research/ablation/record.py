@@ -16,20 +16,22 @@ POINTS = 50
 def record(folder: Path) -> dict[str, Any]:
     """The parts of a line of ``results.jsonl`` that are known when the run is done."""
     fit = json.loads((folder / "fit.json").read_text())
-    curve = curve_of(CSVLog(folder).rows())
-    last = {name: next((v for v in reversed(values) if v is not None), None) for name, values in curve.items()}
+    rows = CSVLog(folder).rows()
+    last = {
+        name: float(value) for row in rows for name, value in row.items() if value and name.startswith("validation/")
+    }
     tested = json.loads((folder / "test.json").read_text()) if (folder / "test.json").exists() else {}
     speed = fit["steps_per_second"]  # of the last part of a run that was stopped
     return {
         "commit": commit(),
-        "metrics": {name: value for name, value in last.items() if name.startswith("validation/")} | tested,
+        "metrics": last | tested,
         "cost": {
             "seconds": fit["steps"] / speed if speed else fit["seconds"],
             "steps": fit["steps"],
             "tokens": sum(stream["tokens"] for stream in fit["mixture"].values()),
             "peak_memory_gb": fit["peak_memory_gb"],
         },
-        "curve": curve,
+        "curve": curve_of(rows),
         "examples": examples_of(folder / "predictions.jsonl"),
     }
 

@@ -29,7 +29,7 @@ class Results:
         UserError: if there is no such file, or a line of it is torn.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")  # a value may hold other line ends
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; `ablate` writes it") from None
         parsed = []
@@ -38,7 +38,7 @@ class Results:
                 parsed.append(json.loads(line))
             except ValueError as error:
                 raise UserError(f"{path}:{number}: no JSON: {error}") from None
-        if not parsed or "axes" not in parsed[0]:
+        if "axes" not in parsed[0]:
             raise UserError(f"{path}:1: not the results of a grid; `ablate` writes them")
         return cls(parsed[0], parsed[1:])
 
@@ -46,7 +46,8 @@ class Results:
         """The whole file, or none of it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         work = path.with_name(f".{path.name}.new")
-        work.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [self.header, *self.runs]))
+        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in [self.header, *self.runs]]
+        work.write_text("".join(lines), encoding="utf-8")
         os.replace(work, path)
 
 

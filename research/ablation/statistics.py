@@ -60,7 +60,7 @@ def resampled(difference: "ndarray") -> tuple[float, float, float]:
     Percentiles of draws would call 15% of no differences significant where five seeds decide. Student's t is taken
     instead, of the degrees of freedom that Welch and Satterthwaite give the first two terms. The third is counted
     in all three, so the test is careful where luck is of single answers. One seed says nothing of the others: then
-    examples alone are drawn.
+    examples alone are drawn. Where nothing varies, p is the least that the seeds' signs can give.
     """
     import numpy as np
     from scipy.stats import t
@@ -71,7 +71,7 @@ def resampled(difference: "ndarray") -> tuple[float, float, float]:
     of_seeds, of_examples = by_seed.var() / max(seeds - 1, 1), by_example.var() / examples
     error = math.sqrt(of_seeds + of_examples + rest.var() / max(seeds - 1, 1) / examples)
     if error < 1e-12:
-        return mean, mean, float(abs(mean) < 1e-12)
+        return mean, mean, 1.0 if abs(mean) < 1e-12 else least_p(seeds)
     spread = of_seeds**2 / max(seeds - 1, 1) + of_examples**2 / max(examples - 1, 1)
     degrees = (of_seeds + of_examples) ** 2 / spread if spread else np.inf
     half = student(degrees) * error

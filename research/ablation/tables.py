@@ -121,5 +121,5 @@ def _links(runs: Iterable[dict[str, Any]], folder: Path) -> tuple[str, str]:
 
 def _pipes(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table, or nothing if it has no rows."""
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-    return ["\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])] if lines else ["No run is done."]
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (head, *rows)]
+    return ["\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])] if lines[1:] else ["No run is done."]

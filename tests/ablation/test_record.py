@@ -52,6 +52,14 @@ def test_a_record_of_a_run_that_was_stopped_once(tmp_path):
     assert kept["curve"] == {"step": [1, 2], "loss": [3.0, 1.0], "validation/ce/loss": [2.5, 2.0]}
 
 
+def test_a_figure_that_is_measured_now_and_then_keeps_its_last_value(tmp_path):
+    fit = {"steps": 90, "seconds": 5.0, "steps_per_second": 2.0, "peak_memory_gb": 1.5, "mixture": {}}
+    (tmp_path / "fit.json").write_text(json.dumps(fit))
+    rows = [f"{step},{step}.5,{'7.0' if step == 88 else ''}" for step in range(1, 91)]
+    (tmp_path / "metrics.csv").write_text("\n".join(["step,validation/a,validation/b", *rows]) + "\n")
+    assert record(tmp_path)["metrics"] == {"validation/a": 90.5, "validation/b": 7.0}
+
+
 def test_a_run_without_a_log_is_no_record(tmp_path):
     with pytest.raises(FileNotFoundError):
         record(tmp_path)

@@ -18,6 +18,12 @@ def test_what_is_written_is_read(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["results.jsonl"]
 
 
+def test_line_ends_inside_a_value_end_no_line(tmp_path):
+    runs = [RUNS[0] | {"options": ["--x", "a\u2028b\x85c"]}]
+    Results(HEADER, runs).write(tmp_path / "results.jsonl")
+    assert Results.read(tmp_path / "results.jsonl").runs == runs
+
+
 def test_files_that_are_no_results_are_refused(tmp_path):
     path = tmp_path / "results.jsonl"
     with pytest.raises(UserError, match="no such file; `ablate` writes it"):

@@ -53,7 +53,8 @@ def test_resampled_is_the_test_of_a_mean_for_one_seed() -> None:
 
 
 def test_resampled_is_certain_of_equal_differences() -> None:
-    assert resampled(np.full((3, 50), 0.25)) == (0.25, 0.25, 0.0)
+    assert resampled(np.full((3, 50), 0.25)) == (0.25, 0.25, 0.25)
+    assert resampled(np.ones((1, 3))) == (1.0, 1.0, 1.0)  # one seed, three texts: nobody can say
     assert resampled(np.zeros((3, 50))) == (0.0, 0.0, 1.0)
 
 

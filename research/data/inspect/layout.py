@@ -19,15 +19,17 @@ def columns_of(letter: str) -> int:
 
 def clip(text: str, columns: int) -> str:
     """The text, or its beginning and an ellipsis, in at most ``columns`` columns."""
-    if width(text) <= columns:
-        return text
-    kept, used = "", 1
-    for letter in text:
+    return text if width(text) <= columns else beginning(text, columns - 1) + "…"
+
+
+def beginning(text: str, columns: int) -> str:
+    """As many of its first letters as ``columns`` columns hold."""
+    used = 0
+    for i, letter in enumerate(text):
         used += columns_of(letter)
         if used > columns:
-            break
-        kept += letter
-    return kept + "…"
+            return text[:i]
+    return text
 
 
 def fill(text: str, columns: int, right: bool = False) -> str:
@@ -44,7 +46,7 @@ def wrap(text: str, indent: int, lines: int) -> list[str]:
     room, out = COLUMNS - indent, list[str]()
     rest = " ".join(text.split())
     while rest and len(out) < lines - 1:
-        line = clip(rest, room + 1).removesuffix("…") if width(rest) > room else rest
+        line = beginning(rest, room)
         if len(line) < len(rest) and rest[len(line)] != " " and line.rfind(" ") > len(line) * 2 // 3:
             line = line[: line.rfind(" ")]
         out.append(line.rstrip())

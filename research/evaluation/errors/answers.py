@@ -70,7 +70,7 @@ def read_rows(path: Path, *keys: str) -> list[dict[str, Any]]:
         UserError: for a line that is none, or lacks one of the keys.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.open(encoding="utf-8"), 1):
         try:
             row = json.loads(line)
             assert isinstance(row, dict) and all(key in row for key in keys)

@@ -61,3 +61,9 @@ def test_bars_are_in_proportion_and_none_is_lost() -> None:
     assert abs(lengths[0] - 2 * lengths[1]) <= 1 and lengths[2:] == [1, 0]
     assert max(map(width, lines)) <= COLUMNS
     assert [line.split()[1] for line in lines] == ["4,000", "2,000", "1", "0"]
+
+
+def test_a_line_that_is_one_column_too_long_is_broken():
+    lines = wrap("a " + "b" * (COLUMNS - 1), 0, 2)
+    assert max(map(width, lines)) <= COLUMNS
+    assert "".join(lines).replace(" ", "") == "a" + "b" * (COLUMNS - 1)
