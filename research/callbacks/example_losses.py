@@ -63,6 +63,8 @@ class ExampleLosses(Callback):
                 alone = {objective.stream: batch.to(module.device)}
                 step = Step(alone, module.student, module.teacher, views, reads)
                 where = source.where("train", int(batch.index[0]))
-                file.write(json.dumps({"where": where, "loss": float(objective(step).detach())}, ensure_ascii=False) + "\n")
+                file.write(
+                    json.dumps({"where": where, "loss": float(objective(step).detach())}, ensure_ascii=False) + "\n"
+                )
         os.replace(work, folder / "losses.jsonl")
         print(f"{len(examples)} losses in {folder / 'losses.jsonl'}")
