@@ -1,5 +1,1 @@
 """One model from the weights of several: soups of runs, and the way back to where a run began."""
-
-from research.averaging.soup import average, greedy
-
-__all__ = ["average", "greedy"]

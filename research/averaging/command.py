@@ -1,18 +1,20 @@
 """``average CHECKPOINT... --output FILE``: one checkpoint from the weights of several, for test and predict."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import io
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-from torch import Tensor
-
-from research.averaging.soup import State, average, greedy
-from research.callbacks.checkpoint import AtomicCheckpointIO, load_checkpoint
 from research.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from research.averaging.soup import State
 
 KEPT = ("epoch", "global_step", "pytorch-lightning_version", "hybrid")  # no optimiser: nothing trains on from a mean
 
@@ -27,6 +29,9 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if not 0 <= chosen.start <= 1:
         raise UserError(f"--start is {chosen.start}; it must lie in [0, 1]")
+    from research.averaging.soup import average, greedy
+    from research.callbacks.checkpoint import AtomicCheckpointIO, load_checkpoint
+
     checkpoints = [load_checkpoint(path) for path in chosen.checkpoints]
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]
     taken = list(range(len(states)))
@@ -70,6 +75,9 @@ def validated(checkpoint: dict[str, Any], state: State, metric: str) -> float:
     Raises:
         UserError: if it is not among the figures.
     """
+    import yaml
+
+    from research.callbacks.checkpoint import AtomicCheckpointIO
     from research.training_cli import TrainingCLI
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

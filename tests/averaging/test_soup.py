@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from research.averaging import average, greedy
+from research.averaging.soup import average, greedy
 from research.errors import UserError
 
 

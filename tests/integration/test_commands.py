@@ -35,6 +35,18 @@ def test_help_loads_nothing_heavy():
     assert all(command in shown.stdout for command in ("fit", "validate", "test", "predict", "report"))
 
 
+@pytest.mark.parametrize("command", ["report", "ablate", "errors", "average"])
+def test_help_of_other_commands_loads_nothing_heavy(command):
+    code = f"""import sys, research.cli
+sys.argv = ["research.cli", "{command}", "--help"]
+try:
+    research.cli.main()
+except SystemExit as end:
+    print(end.code, sorted({{'torch', 'lightning', 'transformers', 'matplotlib'}} & set(sys.modules)))"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert out.stdout.startswith(f"usage: python -m research.cli {command}") and out.stdout.endswith("\n0 []\n")
+
+
 def test_help_of_fit():
     started = time.monotonic()
     shown = run("fit", "--help")

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from research.averaging import average
+from research.averaging.soup import average
 from research.data.masking import Masked
 from research.data.stream import StreamInfo
 from research.models import Student
