@@ -7,12 +7,17 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
+from research.files import write_whole
+
 WRITES = {"fit": "fit.json", "validate": "validation.json", "test": "test.json", "predict": "predictions.jsonl"}
+RECORD, UNTIDY = "record.json", ".record.json"  # the record of a run, and of one whose weights may still be there
 ALONE = ["--trainer.devices", "1", "--trainer.num_nodes", "1", "--trainer.strategy", "auto"]
 
 
@@ -40,11 +45,15 @@ class Job:
 
     @property
     def done(self) -> bool:
-        written = (self.folder / name for name in ("record.json", *(WRITES[stage] for stage in self.stages)))
+        return self.has(RECORD)
+
+    def has(self, record: str) -> bool:
+        """Whether all is there that is wanted, with the record under this name."""
+        written = (self.folder / name for name in (record, *(WRITES[stage] for stage in self.stages)))
         return all(path.is_file() for path in written) and (self.checkpoint.is_file() or not self.keep)
 
     def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.folder / "record.json").read_text())
+        record: dict[str, Any] = json.loads((self.folder / RECORD).read_text())
         return record
 
     def forget(self) -> None:
@@ -80,15 +89,30 @@ def work(job: Job, cores: list[int]) -> None:
 
 
 def run(job: Job) -> int:
-    """Run in this process what is missing of the job; returns the status of what failed."""
+    """Run in this process what is missing of the job; returns the status of what failed.
+
+    Its weights are deleted before it counts as done, so that a kill in between leaves none behind.
+    """
+    from research.run import CHOSEN
+
+    if not job.has(UNTIDY):
+        with environment({CHOSEN: str(job.folder), "HYBRID_TRACEBACK": "1"}):
+            if status := run_stages(job):
+                return status
+    if not job.keep:
+        job.forget()
+    os.replace(job.folder / UNTIDY, job.folder / RECORD)
+    return 0
+
+
+def run_stages(job: Job) -> int:
+    """Run what is missing of fit, test and predict, and write the record; returns the status of what failed."""
     import torch
 
     from research.ablation.record import record
-    from research.run import CHOSEN
     from research.terminal import run_command
 
     since = time.monotonic()
-    os.environ |= {CHOSEN: str(job.folder), "HYBRID_TRACEBACK": "1"}
     options = [*job.options, "--run.folder", str(job.folder.parent), "--run.name", job.key]
     options += ["--trainer.enable_progress_bar", "false"]
     there = job.checkpoint.exists()
@@ -102,12 +126,22 @@ def run(job: Job) -> int:
             torch.distributed.destroy_process_group()
     made = record(job.folder)
     made["cost"]["total_seconds"] = time.monotonic() - since
-    work = job.folder / ".record.json"
-    work.write_text(json.dumps(made))
-    os.replace(work, job.folder / "record.json")
-    if not job.keep:
-        job.forget()
+    write_whole(job.folder / UNTIDY, json.dumps(made))
     return 0
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """These variables for a while, and then those that were there before."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ |= variables
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def stopped(status: int) -> bool:

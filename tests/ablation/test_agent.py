@@ -27,14 +27,14 @@ search:
 @pytest.fixture
 def ablate(grid_file, monkeypatch):
     monkeypatch.delenv(CHOSEN, raising=False)
-    monkeypatch.setenv("HYBRID_TRACEBACK", "0")  # a run sets it in its own process, which is this one here
+    monkeypatch.delenv("HYBRID_TRACEBACK", raising=False)
     grid = grid_file(GRID)
-    yield lambda *options: run_command(["ablate", "--config", str(grid), *options])
-    os.environ.pop(CHOSEN, None)
+    return lambda *options: run_command(["ablate", "--config", str(grid), *options])
 
 
 def test_arm_is_the_run_of_the_grid(ablate, tmp_path):
     assert ablate("--arm", "objectives=-nce", "lr=0.0003", "seed=4") == 0
+    assert not {CHOSEN, "HYBRID_TRACEBACK"} & os.environ.keys()
     plan = Plan(Grid.read(tmp_path / "question" / "grid.yaml"))
     (done,) = (run for run in plan.runs if run.job.done)
     assert (done.arm.coordinates, done.seed) == ({"objectives": "-nce", "lr": "0.0003"}, 4)

@@ -46,7 +46,6 @@ def grid_of(tmp_path, slices, monkeypatch):
     """``grid_of(GRID, "name", train=..., test=...)``: a grid in a folder of its own; the process is in its parent."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(CHOSEN, raising=False)
-    monkeypatch.setenv("HYBRID_TRACEBACK", "0")  # a run sets it in its own process, which is this one here
 
     def grid_of(text=GRID, name="question", train=None, test=None):
         base = (Path(__file__).parents[1] / "integration" / "tiny.yaml").read_text().replace("SLICES", str(slices))
@@ -61,8 +60,7 @@ def grid_of(tmp_path, slices, monkeypatch):
         (tmp_path / name / "grid.yaml").write_text(text)
         return Grid.read(Path(name) / "grid.yaml", "--runs", f"{name}/runs")
 
-    yield grid_of
-    os.environ.pop(CHOSEN, None)
+    return grid_of
 
 
 def search(grid):
@@ -145,7 +143,6 @@ def test_stopped_search_goes_on_as_if_it_had_not_been_and_its_best_settings_give
     lines = [json.loads(line) for line in Path("stopped/search.jsonl").read_text().splitlines()]
     best = min(lines[1:], key=lambda line: line["value"])
     assert lines[0]["metric"] == {"validation/ce/loss": "min"} and lines[0]["command"].endswith("--search")
-    os.environ.pop(CHOSEN)
     again = ["--config", "stopped/best.yaml", "--seed_everything", "0", "--run.folder", "runs", "--run.name", "again",
              "--run.wandb", "disabled"]  # fmt: skip
     assert run_command(["fit", *again]) == 0
