@@ -1,6 +1,5 @@
 """Between a command and the terminal: quiet libraries, one line an error, and the exit status."""
 
-import errno
 import gc
 import importlib
 import logging
@@ -11,6 +10,7 @@ import traceback
 import warnings
 
 from research.errors import UserError
+from research.files import FULL
 
 GROUPS = {  # commands of two words, by the module whose main() runs them
     "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
@@ -21,7 +21,6 @@ GROUPS = {  # commands of two words, by the module whose main() runs them
         "write": "research.models.teachers.remote.writing",
     },
 }
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_command(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ from research.ablation.page import page
 from research.ablation.results import Results
 from research.ablation.tables import comma_separated, markdown
 from research.errors import UserError
+from research.files import unwritable
 
 
 def write(results: Results, folder: Path) -> None:
@@ -22,10 +23,10 @@ def write(results: Results, folder: Path) -> None:
     layout = Layout(Analysis(results))
     try:
         texts = {
-            "results.md": markdown(layout, folder),
+            "results.md": markdown(layout),
             "results.tex": latex(layout),
             "results.csv": comma_separated(layout.analysis),
-            "results.html": page(layout, folder),
+            "results.html": page(layout),
         }
     except ModuleNotFoundError as error:
         extra = "pip install 'hybrid-fine-tuning[ablation]'"
@@ -40,7 +41,7 @@ def write(results: Results, folder: Path) -> None:
             for name in texts:
                 os.replace(Path(work) / name, folder / name)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise unwritable(folder, error) from None
 
 
 def rebuild(folder: Path) -> None:

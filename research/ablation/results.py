@@ -1,13 +1,13 @@
 """``results.jsonl``: what a grid asked, and a line for each of its runs, done or not."""
 
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from research.errors import UserError
+from research.files import write_whole
 
 
 @dataclass
@@ -16,8 +16,9 @@ class Results:
 
     ``header`` has the grid's file, the command, the commit, ``metrics`` with their direction, the names of the
     values of each of the ``axes``, the ``baseline`` and the ``seeds``. Each of ``runs`` has its ``arm`` (a value an
-    axis), ``seed``, ``status`` (``done``, ``failed`` or ``missing``), ``key``, folder (``run``) and ``options``; one
-    that is done has ``metrics``, ``cost``, ``curve`` and ``examples`` besides, and one that failed its ``error``.
+    axis), ``seed``, ``status`` (``done``, ``failed`` or ``missing``), ``key``, ``run`` (its folder, as seen from
+    the one that holds the file) and ``options``; one that is done has ``metrics``, ``cost``, ``curve`` and
+    ``examples`` besides, and one that failed its ``error``.
     """
 
     header: dict[str, Any]
@@ -43,12 +44,13 @@ class Results:
         return cls(parsed[0], parsed[1:])
 
     def write(self, path: Path) -> None:
-        """The whole file, or none of it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work = path.with_name(f".{path.name}.new")
+        """The whole file, or none of it.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
         lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in [self.header, *self.runs]]
-        work.write_text("".join(lines), encoding="utf-8")
-        os.replace(work, path)
+        write_whole(path, "".join(lines))
 
 
 def commit() -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from research.ablation.job import Job, stopped, work
 from research.ablation.plan import Planned
 from research.errors import UserError
+from research.files import write_whole
 
 if TYPE_CHECKING:
     import submitit
@@ -88,9 +89,7 @@ class Cluster:
         with self.executor.batch():
             new = [self.executor.submit(Task(planned.job)) for planned in fresh]
         jobs = alive | {planned.job.key: job for planned, job in zip(fresh, new, strict=True)}
-        work = self.memory.with_suffix(".new")
-        work.write_text(json.dumps({key: job.job_id for key, job in jobs.items()}))
-        os.replace(work, self.memory)
+        write_whole(self.memory, json.dumps({key: job.job_id for key, job in jobs.items()}))
         return [(planned, jobs[planned.job.key]) for planned in waiting]
 
 

@@ -1,6 +1,5 @@
 """``sweep.yaml``: the same axes as a W&B sweep, whose agents run the arms of the grid."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,15 @@ import yaml
 from research.ablation.grid import Grid
 from research.ablation.search import Search
 from research.errors import UserError
+from research.files import write_whole
 
 SEED = "seed"
 
 
 def write(grid: Grid, searching: bool) -> Path:
-    """The file beside the grid's results; whole or not at all."""
+    """The file beside the grid's results."""
     path = grid.results.parent / "sweep.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(".sweep.yaml.new")
-    work.write_text(yaml.safe_dump(sweep(grid, searching), sort_keys=False))
-    os.replace(work, path)
+    write_whole(path, yaml.safe_dump(sweep(grid, searching), sort_keys=False))
     return path
 
 

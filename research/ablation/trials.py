@@ -1,8 +1,6 @@
 """What a search has found: all trials in ``search.jsonl`` and ``search.md``, the best settings in ``best.yaml``."""
 
-import os
 import shlex
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,12 +10,17 @@ from research.ablation.development import Development
 from research.ablation.results import Results, commit
 from research.ablation.study import ERROR, Study, shown
 from research.callbacks.pruning import PRUNED
+from research.files import write_whole
 
 STATUS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 def write(study: Study, arguments: list[str]) -> None:
-    """All three beside the grid's results, each whole or not at all."""
+    """All three beside the grid's results, each whole or not at all.
+
+    Raises:
+        UserError: if one cannot be written.
+    """
     search, folder = study.search, study.grid.results.parent
     header = {
         "grid": str(study.grid.path),
@@ -32,10 +35,10 @@ def write(study: Study, arguments: list[str]) -> None:
     }
     trials = study.trials()
     Results(header, [line(study, trial) for trial in trials]).write(folder / "search.jsonl")
-    replace(folder / "search.md", "\n".join(table(study, trials)) + "\n")
+    write_whole(folder / "search.md", "\n".join(table(study, trials)) + "\n")
     if (best := best_of(study)) and (arm := study.arm_of(best)):
         comments = f"# {study.described(best)}\n# {header['command']} (commit {header['commit']})\n"
-        replace(folder / "best.yaml", comments + yaml.safe_dump(Development(arm).settings, sort_keys=False))
+        write_whole(folder / "best.yaml", comments + yaml.safe_dump(Development(arm).settings, sort_keys=False))
 
 
 def best_of(study: Study) -> FrozenTrial | None:
@@ -65,9 +68,3 @@ def table(study: Study, trials: list[FrozenTrial]) -> list[str]:
         drawn = (trial.params.get(name, "") for name in settings)
         rows.append([str(trial.number), status + after, value, *map(shown, drawn)])
     return [f"| {' | '.join(row)} |" for row in rows]
-
-
-def replace(path: Path, text: str) -> None:
-    work = path.with_name(f".{path.name}.new")
-    work.write_text(text)
-    os.replace(work, path)

@@ -13,6 +13,7 @@ from typing import IO, Any
 import multiprocess
 
 from research.errors import UserError
+from research.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +86,3 @@ def occupy(path: Path, data: None, rank: int, world_size: int) -> None:
         with suppress(OSError):  # a file system without locks
             held.append((path / ".lock").open("a+"))
             fcntl.lockf(held[0], fcntl.LOCK_SH)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

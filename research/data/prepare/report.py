@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from research.data.prepare.folder import Folder, write_whole
+from research.data.prepare.folder import Folder
 from research.data.sources.files import open_bytes
 from research.errors import UserError
+from research.files import write_whole
 
 EXAMPLES, LONGEST, SEARCHED = 3, 200, 1000  # of a step; characters of one; dropped documents looked at
 Counts = dict[str, int]

@@ -7,7 +7,7 @@ from typing import Any
 import multiprocess
 import pytest
 
-from research.data.prepare.folder import Folder, occupy, write_whole
+from research.data.prepare.folder import Folder, occupy
 
 
 def free(folder: Path) -> bool:
@@ -61,10 +61,3 @@ def test_what_is_told_meanwhile_goes_to_a_file(tmp_path: Path, capfd: pytest.Cap
     assert capfd.readouterr().err == "after\n"
     told = (folder.logs / "console.log").read_text()
     assert "from Python\n" in told and "from a process\n" in told
-
-
-def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "a", "half a \ud800 pair")
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
