@@ -139,7 +139,8 @@ class Layout:
         if not comparisons:
             return out
         out.append("▲ significantly better than the baseline, ▼ worse: p below 0.05 after Holm's correction over all "
-                   "comparisons of the metric.")  # fmt: skip
+                   "comparisons of the metric, less those whose few seeds can give no p as small "
+                   "(Tarone 1990).")  # fmt: skip
         if any(c.examples for c in comparisons):
             out.append("Where seeds x examples are told, p and the interval of the difference are of the paired "
                        "bootstrap over both at once; it is careful (its p is too large) where luck is of single "

@@ -98,13 +98,19 @@ def least_p(seeds: int) -> float:
     return min(1.0, 2.0 ** (1 - seeds))
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """The p of a family of comparisons, corrected so that p is the chance of any false alarm among them (Holm 1979)."""
-    if not p:
-        return []
-    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+def holm(p: Sequence[float], least: Sequence[float]) -> list[float]:
+    """The p of a family of comparisons, corrected so that p is the chance of any false alarm among them (Holm 1979).
 
-    return [float(one) for one in multipletests(p, method="holm")[1]]
+    A comparison cannot raise an alarm at a p below the ``least`` that it can give, whatever its figures, and does not
+    count there (Tarone 1990): from the smallest p on, each is multiplied by the number of those left whose least is
+    no larger, and none falls below the one before it. Where every p can be as small as it likes, it is Holm's.
+    """
+    corrected, before = [1.0] * len(p), 0.0
+    left = sorted(range(len(p)), key=lambda i: p[i])
+    for place, i in enumerate(left):
+        able = sum(least[other] <= p[i] * (1 + 1e-9) for other in left[place:])
+        before = corrected[i] = min(1.0, max(before, p[i] * able))
+    return corrected
 
 
 def effect_size(differences: "Sequence[float] | ndarray") -> float | None:

@@ -95,8 +95,36 @@ def test_sign_flips_are_uniform_under_the_null() -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06]), "3 · 0.01, then 2 · 0.03, and not below it"
-    assert holm([]) == []
+    assert holm([0.01, 0.04, 0.03], [0, 0, 0]) == pytest.approx([0.03, 0.06, 0.06]), "3 · 0.01, 2 · 0.03, not below it"
+    assert holm([], []) == []
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.random.default_rng(0).uniform(0, 0.2, 9)
+    assert holm(p, np.zeros(9)) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_what_cannot_be_significant_does_not_count_in_the_correction() -> None:
+    """Tarone's case by hand: three seeds give no p below 0.25, so they take nothing from a p of 0.02."""
+    p, least = [0.25, 0.02, 0.75, 0.04], [0.25, 0, 0.25, 0.03125]
+    assert holm(p, least) == pytest.approx([0.5, 0.02, 0.75, 0.04])
+    assert holm(p, [0] * 4) == pytest.approx([0.5, 0.08, 0.75, 0.12])
+
+
+def test_holm_raises_few_false_alarms_and_finds_more_where_seeds_are_few() -> None:
+    """Nothing differs in five comparisons of two to nine seeds; in a sixth, of nine, something does."""
+    rng, seeds = np.random.default_rng(0), [2, 3, 6, 7, 9]
+    alarms, found, plain = 0, 0, 0
+    for _ in range(500):
+        p = [sign_flips(rng.normal(size=n)) for n in seeds]
+        alarms += min(holm(p, [least_p(n) for n in seeds])) < 0.05
+        p.append(sign_flips(rng.normal(1.2, 1, 9)))
+        found += holm(p, [least_p(n) for n in [*seeds, 9]])[-1] < 0.05
+        plain += holm(p, [0] * 6)[-1] < 0.05
+    assert alarms / 500 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 500)
+    assert found > plain + 30
 
 
 def test_effect_size_by_hand() -> None:
