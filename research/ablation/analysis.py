@@ -6,13 +6,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from research.ablation.results import Results
-from research.ablation.statistics import SIGNIFICANT, effect_size, holm, interval, resampled, seeds_needed, sign_flips
+from research.ablation.statistics import (
+    SIGNIFICANT,
+    effect_size,
+    holm,
+    interval,
+    least_p,
+    resampled,
+    seeds_needed,
+    sign_flips,
+)
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 Arm = tuple[str, ...]  # its value of each axis, in their order
-SAME = 1e-5  # float32 figures of the same thing differ by less
 
 
 @dataclass(frozen=True)
@@ -20,9 +28,9 @@ class Comparison:
     """An arm against its baseline, in one metric, over the seeds that both have.
 
     ``difference`` is the arm's mean less the baseline's, between ``low`` and ``high`` with 95% confidence;
-    ``corrected`` is ``p`` after Holm's correction over all comparisons of the metric. ``effect`` is d_z, and ``needed``
-    the seeds that a paired t-test needs to find a difference of that size. ``examples`` is how many took part, 0 if
-    only the seeds' figures did.
+    ``corrected`` is ``p`` after Holm's correction over all comparisons of the metric that could have given so small a
+    p. ``effect`` is d_z, and ``needed`` the seeds that a paired t-test needs to find a difference of that size.
+    ``examples`` is how many took part, 0 if only the seeds' figures did.
     """
 
     baseline: Arm
@@ -35,6 +43,11 @@ class Comparison:
     effect: float | None
     needed: float | None
     corrected: float = 1.0
+
+    @property
+    def least(self) -> float:
+        """The smallest p that it could have given with so many seeds, whatever they measured."""
+        return 0.0 if self.examples else least_p(self.seeds)
 
     def better(self, direction: str) -> int:
         """1 where the arm is significantly better than its baseline, -1 where it is worse, 0 where nobody can say."""
@@ -85,11 +98,11 @@ class Analysis:
     @cached_property
     def comparisons(self) -> dict[tuple[Arm, str], Comparison]:
         """Of all arms that have figures of the same seeds as their baseline."""
-        out = {}
+        out: dict[tuple[Arm, str], Comparison] = {}
         for metric in self.metrics:
             family = {arm: made for arm in self.arms if (made := self._compare(arm, metric)) is not None}
-            for (arm, made), corrected in zip(family.items(), holm([c.p for c in family.values()]), strict=True):
-                out[arm, metric] = replace(made, corrected=corrected)
+            corrected = holm([c.p for c in family.values()], [c.least for c in family.values()])
+            out |= {(arm, metric): replace(family[arm], corrected=p) for arm, p in zip(family, corrected, strict=True)}
         return out
 
     def _compare(self, arm: Arm, metric: str) -> Comparison | None:
@@ -116,18 +129,12 @@ class Analysis:
     def examples(self, arm: Arm, metric: str, seeds: list[int]) -> "tuple[str, ndarray] | None":
         """The scores (seeds, examples) whose means are the metric, and the digest of the examples' places.
 
-        None if no stream has such scores, or if its examples change with the seed.
+        None if a run has no scores of the metric, or if its examples change with the seed.
         """
         import numpy as np
 
         runs = {run["seed"]: run for run in self.done(arm)}
-        of = [runs[seed].get("examples") or {} for seed in seeds]
-        for stream in of[0]:
-            if len({one[stream]["places"] if stream in one else None for one in of}) > 1:
-                continue
-            scores = np.array([[float(score) for score in one[stream]["scores"]] for one in of])
-            if scores.size and np.allclose(
-                scores.mean(1), [runs[s]["metrics"][metric] for s in seeds], rtol=0, atol=SAME
-            ):
-                return of[0][stream]["places"], scores
-        return None
+        scored = [runs[seed]["examples"].get(metric) for seed in seeds]
+        if None in scored or len({one["places"] for one in scored}) > 1:
+            return None
+        return scored[0]["places"], np.array([[float(score) for score in one["scores"]] for one in scored])

@@ -20,6 +20,8 @@ from research.errors import UserError
 if TYPE_CHECKING:
     from research.ablation.plan import Plan, Planned
 
+PARALLEL = 256  # jobs of an array at a time, where the grid does not say: submitit's own
+
 
 def main(arguments: list[str]) -> int:
     """Run what is missing of a grid; returns 1 if an arm failed.
@@ -61,7 +63,7 @@ def main(arguments: list[str]) -> int:
     from research.ablation.plan import Plan
 
     plan = Plan(grid)
-    print(described(plan, chosen.workers), flush=True)
+    print(described(plan, None if chosen.slurm else chosen.workers), flush=True)
     if chosen.dry_run:
         return 0
     check_tables()
@@ -107,6 +109,7 @@ def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) 
     from research.ablation.slurm import Cluster, slurm
 
     failed: dict[str, str] = {}
+    plan.tidy()
     waiting = plan.waiting()
     pool: Workers | Cluster
     if on_slurm:
@@ -147,8 +150,8 @@ def owned(plan: Plan) -> Iterator[None]:
         raise UserError(f"{plan.grid.path}: another process runs this grid; wait for it, or stop it") from None
 
 
-def described(plan: Plan, workers: int) -> str:
-    """The arms, what is done of them, and what the rest costs."""
+def described(plan: Plan, workers: int | None) -> str:
+    """The arms, what is done of them, and what the rest costs; without workers, on SLURM."""
     grid, waiting = plan.grid, plan.waiting()
     jobs = {run.job.key for run in plan.runs}
     lines = [
@@ -162,8 +165,13 @@ def described(plan: Plan, workers: int) -> str:
     known = costs(plan)
     if waiting and known:
         every = [seconds for arm in known.values() for seconds in arm]
-        left = duration(sum(mean(known.get(str(run.arm), every)) for run in waiting) / workers)
-        lines.append(f"about {duration(mean(every))} a run by those that are done: {left} left, {workers} at a time")
+        seconds = [mean(known.get(str(run.arm), every)) for run in waiting]
+        if workers is None:
+            at_once = min(len(waiting), int(grid.cluster.get("array_parallelism", PARALLEL)))
+            left = f"{duration(sum(seconds))} of jobs left, at most {at_once} at a time"
+        else:
+            left = f"{duration(sum(seconds) / workers)} left, {workers} at a time"
+        lines.append(f"about {duration(mean(every))} a run by those that are done: {left}")
     elif waiting:
         lines.append("what a run costs is known when the first one is done")
     return "\n".join(lines)

@@ -1,11 +1,10 @@
 """The page of a grid: tables and plots in one HTML file that needs no network."""
 
 import base64
-from pathlib import Path
 
 from research.ablation.layout import ARROWS, DETAILS, Layout, name
 from research.ablation.plots import Drawing, bars, curves, forgetting, interactions, pareto
-from research.ablation.tables import MARKS, labels, link, repeat, title, told
+from research.ablation.tables import MARKS, labels, repeat, title, told
 
 TEMPLATE = """\
 <!DOCTYPE html>
@@ -67,8 +66,8 @@ figure { margin: 1rem 0 }
 <p>Again, SEED standing for the seed of each: <code>{{ repeat(runs) }}</code></p>
 <ul>
 {%- for run in runs %}
-<li>seed {{ run.seed }}: {{ run.status }}, <a href="{{ link(run, folder) }}">{{ run.key }}</a>
-{%- if run.status == "done" %}, <a href="{{ link(run, folder) }}/config.yaml">config</a>
+<li>seed {{ run.seed }}: {{ run.status }}, <a href="{{ run.run }}">{{ run.key }}</a>
+{%- if run.status == "done" %}, <a href="{{ run.run }}/config.yaml">config</a>
 {%- if run.commit %}, commit {{ run.commit }}{% endif %}
 {%- for figure, value in run.metrics.items() if figure in metrics %}, {{ figure }} {{ value }}{% endfor %}
 {%- endif %}
@@ -81,8 +80,8 @@ figure { margin: 1rem 0 }
 """
 
 
-def page(layout: Layout, folder: Path) -> str:
-    """All tables and plots, every cell with a link to its runs as seen from ``folder``."""
+def page(layout: Layout) -> str:
+    """All tables and plots, every cell with a link to its runs."""
     from jinja2 import Environment
 
     environment = Environment(autoescape=True)
@@ -92,7 +91,6 @@ def page(layout: Layout, folder: Path) -> str:
         told=told(layout.analysis).replace("`", ""),
         layout=layout,
         metrics=layout.analysis.metrics,
-        folder=folder,
         rows=[(labels(layout, row), cells) for row, cells in zip(layout.rows, layout.cells, strict=True)],
         plots=drawn(layout),
         details=DETAILS,
@@ -101,7 +99,6 @@ def page(layout: Layout, folder: Path) -> str:
         marks=MARKS,
         name=name,
         repeat=repeat,
-        link=link,
     )
 
 

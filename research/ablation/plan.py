@@ -1,5 +1,6 @@
 """From a grid to its runs: all arms are checked, and each run gets its key and its folder."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class Plan:
         return [*queue.values()]
 
     def tidy(self) -> None:
-        """Delete the weights of first runs that no run waits for."""
+        """Delete the weights of first runs that no run waits for, also those that a killed grid left."""
         needed = {run.first.job.key for run in self.runs if run.first is not None and not run.job.done}
         for key, first in self.firsts.items():
             if key not in needed and not self.grid.keep_checkpoints:
@@ -127,7 +128,8 @@ class Plan:
     def _line(self, run: Planned, failed: Mapping[str, str]) -> dict[str, Any]:
         job = run.job
         line = {"arm": run.arm.coordinates, "seed": run.seed, "status": "missing", "key": job.key,
-                "run": str(job.folder), "options": run.options}  # fmt: skip
+                "run": Path(os.path.relpath(job.folder, self.grid.results.parent)).as_posix(),
+                "options": run.options}  # fmt: skip
         if run.first is not None:
             line["first"] = run.first.job.key
         if job.done:

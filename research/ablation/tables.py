@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from research.ablation.statistics import interval
 MARKS = {1: " ▲", 0: "", -1: " ▼"}
 
 
-def markdown(layout: Layout, folder: Path) -> str:
-    """All tables, with links from ``folder`` to the runs."""
+def markdown(layout: Layout) -> str:
+    """All tables, with links to the runs from the folder of the results."""
     analysis = layout.analysis
     head = [*(layout.axes or ["arm"]), *(f"{c} {ARROWS[analysis.metrics[c.metric]]}" for c in layout.columns)]
     rows = [
@@ -30,7 +29,7 @@ def markdown(layout: Layout, folder: Path) -> str:
     rows = []
     for arm, runs in analysis.arms.items():
         seconds, memory = mean_cost(analysis, arm, "seconds"), mean_cost(analysis, arm, "peak_memory_gb")
-        rows.append([name(arm), number(seconds, 1), number(memory, 2), *_links(runs, folder), f"`{repeat(runs)}`"])
+        rows.append([name(arm), number(seconds, 1), number(memory, 2), *_links(runs), f"`{repeat(runs)}`"])
     parts += _pipes(["arm", "seconds", "memory (GB)", "folders by seed", "keys", "again"], rows)
     return "\n\n".join(parts) + "\n"
 
@@ -100,11 +99,6 @@ def mean_cost(analysis: Analysis, arm: Arm, part: str) -> float | None:
     return interval(costs).mean if (costs := analysis.cost(arm, part)) else None
 
 
-def link(run: dict[str, Any], folder: Path) -> str:
-    """A run's folder, as seen from another."""
-    return Path(os.path.relpath(run["run"], folder)).as_posix()
-
-
 def _markdown_cell(cell: Cell | None) -> str:
     if cell is None:
         return "left out"
@@ -112,10 +106,8 @@ def _markdown_cell(cell: Cell | None) -> str:
     return f"{text} ({cell.remark})" if cell.remark else text
 
 
-def _links(runs: Iterable[dict[str, Any]], folder: Path) -> tuple[str, str]:
-    shown = [
-        f"[{run['seed']}]({link(run, folder)})" + (f" {run['status']}" * (run["status"] != "done")) for run in runs
-    ]
+def _links(runs: Iterable[dict[str, Any]]) -> tuple[str, str]:
+    shown = [f"[{run['seed']}]({run['run']})" + (f" {run['status']}" * (run["status"] != "done")) for run in runs]
     return ", ".join(shown), ", ".join(run["key"] for run in runs)
 
 

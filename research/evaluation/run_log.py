@@ -62,8 +62,7 @@ class RunLog:
     @cached_property
     def objectives(self) -> dict[str, str]:
         """The stream of each objective of the config, empty for one that reads none."""
-        named = self.config["model"]["objectives"]
-        return {name: (one.get("init_args") or {}).get("stream", "") for name, one in named.items()}
+        return objectives_of(self.config)
 
     @property
     def steps(self) -> int:
@@ -91,6 +90,12 @@ class RunLog:
             s: [losses[n][0] for n, stream in self.objectives.items() if stream == s and n in losses] for s in streams
         }
         return {s: (every, np.isin(every, np.concatenate(steps)).astype(float)) for s, steps in here.items()}
+
+
+def objectives_of(config: dict[str, Any]) -> dict[str, str]:
+    """The stream of each objective of a config, empty for one that reads none."""
+    named = config["model"]["objectives"]
+    return {name: (one.get("init_args") or {}).get("stream", "") for name, one in named.items()}
 
 
 def column(rows: list[dict[str, str]], name: str) -> Curve:

@@ -59,7 +59,7 @@ def results_of() -> Callable[..., Results]:
             for seed, entry in enumerate(entries):
                 key = f"{len(runs):04x}"
                 run = {"arm": dict(zip(axes, arm, strict=True)), "seed": seed, "key": key, "status": "missing",
-                       "run": f"runs/ablations/question/{key}",
+                       "run": f"../../runs/ablations/question/{key}",
                        "options": ["--config", f"{'_'.join(arm)}.yaml", "--seed_everything", str(seed)]}  # fmt: skip
                 if isinstance(entry, str):
                     run |= {"status": "failed", "error": entry}

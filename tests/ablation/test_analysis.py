@@ -14,7 +14,7 @@ AXES = {"task": ["a", "b"], "objectives": ["all", "-kd"]}
 
 
 def scored(right: str, places: str = "x") -> dict:
-    return {ACCURACY: right.count("1") / len(right), "examples": {"task": {"places": places, "scores": right}}}
+    return {ACCURACY: right.count("1") / len(right), "examples": {ACCURACY: {"places": places, "scores": right}}}
 
 
 def test_arms_are_compared_with_their_own_tasks_baseline(results_of: Callable[..., Results]) -> None:
@@ -49,8 +49,8 @@ def test_scores_of_the_same_examples_are_paired(results_of: Callable[..., Result
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"examples": {"task": {"places": "y", "scores": "1110"}}}, "other examples"),
-        ({"examples": {"task": {"places": "x", "scores": "1111"}}}, "scores of another figure"),
+        ({"examples": {ACCURACY: {"places": "y", "scores": "1110"}}}, "other examples"),
+        ({"examples": {"test/few/accuracy": {"places": "x", "scores": "1110"}}}, "scores of another figure"),
         ({"examples": {}}, "none"),
     ],
 )

@@ -93,10 +93,10 @@ def test_killed_midway_and_run_again(grid_file, one_thread, tmp_path, monkeypatc
         metrics, right, loss = reference(tmp_path, arm[0].strip("-"), *options)
         line = lines[arm]
         assert {name: line["metrics"][name] for name in metrics} == metrics
-        assert line["examples"]["intents"]["scores"] == right
+        assert line["examples"]["test/ce/accuracy"]["scores"] == right
         assert [value for value in line["curve"]["loss"] if value is not None] == loss
         assert line["cost"]["steps"] == 25
-        assert not (Path(line["run"]) / "checkpoints").exists()
+        assert not (grid.parent / line["run"] / "checkpoints").exists()
 
     table = (grid.parent / "results.md").read_text()
     assert run_command(["ablate", "--report", str(grid.parent)]) == 0
@@ -141,6 +141,9 @@ def test_a_teacher_is_trained_first_and_once(grid_file, one_thread, tmp_path, mo
     assert lines["soft"]["cost"]["first_seconds"] == record["cost"]["seconds"]
     assert record["cost"]["steps"] == 3
     assert not any(runs.glob("*/*/checkpoints"))  # no run waits for the teacher any more
+    (first / "checkpoints").mkdir()  # as a kill leaves it before it is tidied
+    assert run_command(["ablate", "--config", str(grid)]) == 0
+    assert not any(runs.glob("*/*/checkpoints"))
 
     common = ["--config", str(grid.parent / "base.yaml"), "--run.folder", str(tmp_path), "--seed_everything", "1"]
     assert (
@@ -183,6 +186,6 @@ def test_a_fit_in_two_processes(grid_file):
     assert process.returncode == 0, said
     line = Results.read(grid.parent / "results.jsonl").runs[0]
     assert line["cost"]["steps"] == 4
-    assert len(line["examples"]["intents"]["scores"]) == 50  # every test text once
-    accuracy = line["examples"]["intents"]["scores"].count("1") / 50
+    assert len(line["examples"]["test/ce/accuracy"]["scores"]) == 50  # every test text once
+    accuracy = line["examples"]["test/ce/accuracy"]["scores"].count("1") / 50
     assert line["metrics"]["test/ce/accuracy"] == pytest.approx(accuracy)

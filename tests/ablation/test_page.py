@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -55,7 +54,7 @@ def measured() -> dict:
 def text(results_of: Callable[..., Results], measured: dict) -> str:
     axes, metrics = {"objectives": [arm for (arm,) in measured]}, {ACCURACY: "max", STS: "max"}
     results = results_of(axes, measured, metrics=metrics, baseline={"objectives": "none"})
-    return page(Layout(Analysis(results)), Path("experiments/question"))
+    return page(Layout(Analysis(results)))
 
 
 def test_page(text: str) -> None:
@@ -93,6 +92,6 @@ def test_plots_are_drawings_with_words(text: str) -> None:
 
 def test_what_the_arms_do_not_hold_is_not_drawn(results_of: Callable[..., Results]) -> None:
     results = results_of({"lr": ["1e-4", "3e-4"]}, {("1e-4",): [{ACCURACY: 0.5}], ("3e-4",): [None]})
-    assert Tags(page(Layout(Analysis(results)), Path())).all("img", "alt") == ["ce/accuracy: 1e-4 0.500"]
+    assert Tags(page(Layout(Analysis(results)))).all("img", "alt") == ["ce/accuracy: 1e-4 0.500"]
     nothing = results_of({"lr": ["1e-4", "3e-4"]}, {("1e-4",): [None], ("3e-4",): [None]})
-    assert Tags(page(Layout(Analysis(nothing)), Path())).all("img", "alt") == []
+    assert Tags(page(Layout(Analysis(nothing)))).all("img", "alt") == []

@@ -1,9 +1,11 @@
 """What is found out before the first run starts, and what decides a run's key."""
 
+import json
 import shutil
 
 import pytest
 
+from research.ablation.command import described
 from research.ablation.grid import Grid
 from research.ablation.plan import Plan
 from research.errors import UserError
@@ -46,6 +48,18 @@ def test_the_key_follows_the_data_and_the_config_and_nothing_else(plan, slices, 
     assert plan(axes % (data, ", model.optimisation.lr: 0.5")).runs[0].job.key != first
     data.write_text(data.read_text().replace("card", "cart", 1))
     assert plan(axes % (data, "")).runs[0].job.key != first
+
+
+def test_what_the_rest_costs_is_told_as_it_will_run(plan):
+    made = plan(METRICS + "axes: {}\nseeds: [0, 1, 2, 3, 4, 5]\ncluster: {array_parallelism: 4}")
+    assert described(made, None).endswith("what a run costs is known when the first one is done")
+    folder = made.runs[0].job.folder
+    folder.mkdir(parents=True)
+    for name in ("test.json", "predictions.jsonl"):
+        (folder / name).write_text("")
+    (folder / "record.json").write_text(json.dumps({"cost": {"total_seconds": 60}}))
+    assert described(made, 1).endswith("about 60 s a run by those that are done: 5 min left, 1 at a time")
+    assert described(made, None).endswith("those that are done: 5 min of jobs left, at most 4 at a time")
 
 
 def test_an_arm_that_is_the_first_run_of_another_is_run_once(plan, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import xxhash
+import yaml
 
 from research.ablation.record import POINTS, curve_of, examples_of, record
 
@@ -33,10 +34,14 @@ def test_examples_are_right_or_not_in_the_order_of_their_places(tmp_path):
         {"stream": "a", "where": "x:2", "gold": "no", "label": "yes"},
         {"stream": "text", "where": "z:1", "embedding": [1.0]},
     ]
+    assert examples_of(tmp_path, {"test/ce/accuracy": 0.5}) == {}, "nothing is predicted"
     (tmp_path / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    streams = {"ce": "a", "few": "a", "other": "c", "mlm": "text"}
+    described = {name: {"init_args": {"stream": stream}} for name, stream in streams.items()} | {"l2": {}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": {"objectives": described}}))
     digest = xxhash.xxh3_64_hexdigest(b"x:1\nx:2")
-    assert examples_of(tmp_path / "predictions.jsonl") == {"a": {"places": digest, "scores": "10"}}
-    assert examples_of(tmp_path / "none.jsonl") == {}
+    tested = {"test/ce/accuracy": 0.5, "test/few/accuracy": 0.25, "test/other/accuracy": 0.5, "test/ce/mcc": 0.5}
+    assert examples_of(tmp_path, tested) == {"test/ce/accuracy": {"places": digest, "scores": "10"}}
 
 
 def test_a_record_of_a_run_that_was_stopped_once(tmp_path):

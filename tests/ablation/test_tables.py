@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -40,7 +39,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_markdown_tells_what_is_there_and_what_is_not(layout: Layout) -> None:
-    text = markdown(layout, Path("experiments/question"))
+    text = markdown(layout)
     head, _, *rows = [cells(line) for line in text.split("\n\n")[2].splitlines()]
     assert head == ["objectives", "trec: ce/accuracy ↑", "trec: mlm/loss ↓", "sst_2: ce/accuracy ↑"]
     assert rows == [
@@ -54,7 +53,7 @@ def test_markdown_tells_what_is_there_and_what_is_not(layout: Layout) -> None:
 
 
 def test_markdown_leads_to_the_runs(layout: Layout) -> None:
-    text = markdown(layout, Path("experiments/question"))
+    text = markdown(layout)
     (line,) = [line for line in text.splitlines() if line.startswith("| sst_2, all | 10.0 | 1.00 | [0]")]
     assert "[0](../../runs/ablations/question/0015), " in line
     assert "[2](../../runs/ablations/question/0017) missing" in line and "/0019) failed" in line
@@ -63,7 +62,7 @@ def test_markdown_leads_to_the_runs(layout: Layout) -> None:
 
 def test_figures_name_the_commits_of_their_runs(layout: Layout) -> None:
     layout.analysis.arms["trec", "all"][0]["commit"] = "def5678"
-    assert "`python -m research.cli ablate` at commit def5678, abc1234; experiments" in markdown(layout, Path())
+    assert "`python -m research.cli ablate` at commit def5678, abc1234; experiments" in markdown(layout)
 
 
 def test_the_command_of_an_arm_says_where_its_runs_differ() -> None:
@@ -119,7 +118,7 @@ def test_csv_holds_the_figures_as_measured(layout: Layout) -> None:
     assert (row["training_seconds"], row["tokens"], row["peak_memory_gb"]) == ("10.0", "50.0", "1.0")
     row = rows["sst_2", "all", ACCURACY]
     assert (row["asked"], row["seeds"], row["failed"], row["done"], row["p"]) == ("7", "2", "1", "0 1", "")
-    assert row["keys"].split()[0] == "0015" and row["runs"].split()[0] == "runs/ablations/question/0015"
+    assert row["keys"].split()[0] == "0015" and row["runs"].split()[0] == "../../runs/ablations/question/0015"
     assert rows["trec", "[*]", ACCURACY]["mean"] == ""
 
 
@@ -129,7 +128,7 @@ def test_tasks_alone_and_no_axes_at_all(results_of: Callable[..., Results]) -> N
     assert [[cell.text for cell in row if cell] for row in tasks.cells] == [["0.500", "0.600"]]
     assert not any(cell.best for cell in tasks.cells[0] if cell), "different tasks are no rivals"
     alone = Layout(Analysis(results_of({}, {(): measured(0.5, 0.7)})))
-    assert "| arm | ce/accuracy ↑ |\n|---|---|\n| base | 0.600 ± 1.271 |" in markdown(alone, Path())
+    assert "| arm | ce/accuracy ↑ |\n|---|---|\n| base | 0.600 ± 1.271 |" in markdown(alone)
 
 
 def test_the_baselines_own_axis_says_so(results_of: Callable[..., Results]) -> None:
