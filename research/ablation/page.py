@@ -1,33 +1,11 @@
 """The page of a grid: tables and plots in one HTML file that needs no network."""
 
-import base64
-
 from research.ablation.layout import ARROWS, DETAILS, Layout, name
 from research.ablation.plots import Drawing, bars, curves, forgetting, interactions, pareto
 from research.ablation.tables import MARKS, labels, repeat, title, told
+from research.evaluation.frame import framed
 
-TEMPLATE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; color: #111 }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; margin: 1rem 0 }
-th, td { padding: .25rem .75rem; text-align: left; border-bottom: 1px solid #ccc }
-thead th { border-bottom: 2px solid #111 }
-td a { color: inherit }
-small { color: #555 }
-code { overflow-wrap: anywhere }
-img { max-width: 100% }
-figure { margin: 1rem 0 }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
+BODY = """
 <p>{{ told }}</p>
 <div class="wide"><table>
 <thead><tr>
@@ -48,17 +26,10 @@ figure { margin: 1rem 0 }
 <h2>{{ heading }}</h2>
 {%- for drawing in drawings %}
 <figure><figcaption>{{ drawing.title }}</figcaption>
-<img src="data:image/svg+xml;base64,{{ drawing.svg | base64 }}" alt="{{ drawing.title }}: {{ drawing.text }}"></figure>
+{{ picture("svg+xml", drawing.svg.encode(), drawing.title ~ ": " ~ drawing.text) }}</figure>
 {%- endfor %}{% endfor %}
 {%- for metric in metrics %}
-<h2>{{ layout.headed(metric) }}</h2>
-<div class="wide"><table>
-<thead><tr>{% for head in details %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
-<tbody>
-{%- for row in layout.details(metric) %}
-<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
-{%- endfor %}
-</tbody></table></div>
+<h2>{{ layout.headed(metric) }}</h2>{{ table(details, layout.details(metric)) }}
 {%- endfor %}
 <h2>Runs</h2>
 {%- for arm, runs in layout.analysis.arms.items() %}
@@ -74,20 +45,14 @@ figure { margin: 1rem 0 }
 {%- if run.error %}<details><summary>end of its log</summary><pre>{{ run.error }}</pre></details>{% endif %}</li>
 {%- endfor %}
 </ul>
-{%- endfor %}
-</body>
-</html>
-"""
+{%- endfor %}"""
 
 
 def page(layout: Layout) -> str:
     """All tables and plots, every cell with a link to its runs."""
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True)
-    environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
-    return environment.from_string(TEMPLATE).render(
-        title=title(layout.analysis),
+    return framed(
+        BODY,
+        title(layout.analysis),
         told=told(layout.analysis).replace("`", ""),
         layout=layout,
         metrics=layout.analysis.metrics,

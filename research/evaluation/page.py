@@ -1,46 +1,32 @@
 """``report.html``: one file that needs no other, with what looks wrong, the table and the panels."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from research.errors import UserError
 from research.evaluation.diagnosis import Finding
+from research.evaluation.frame import framed
 from research.evaluation.panels import PANELS, draw
 from research.evaluation.run_log import RunLog
+from research.files import write_whole
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{{ logs | map(attribute="name") | join(", ") }}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; }
-th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child { text-align: left; }
-figure { margin: 0; overflow-x: auto; }
-svg { max-width: 100%; height: auto; }
-.wrong { border-left: 4px solid #c85200; padding-left: .8rem; }
-</style>
-<h1>{{ logs | map(attribute="name") | join(", ") }}</h1>
+BODY = """
 <ul>
-{% for log in logs %}<li><b>{{ log.name }}</b> ({{ log.folder }}): {{ log.end }}</li>
-{% endfor %}</ul>
+{%- for log in logs %}
+<li><b>{{ log.name }}</b> ({{ log.folder }}): {{ log.end }}</li>
+{%- endfor %}
+</ul>
 <h2>What looks wrong</h2>
-{% for finding in findings %}<p class="wrong"><b>{{ finding.run }}: {{ finding.subject }}</b> {{ finding.what }},
+{%- for finding in findings %}
+<p class="wrong"><b>{{ finding.run }}: {{ finding.subject }}</b> {{ finding.what }},
 steps {{ finding.steps[0] }} to {{ finding.steps[1] }}.<br>{{ finding.advice }}</p>
-{% else %}<p>Nothing that is checked here.</p>
-{% endfor %}<h2>Figures</h2>
-<table>
-<tr><th></th>{% for name in rows[0] %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for name, cells in rows[1].items() %}<tr><th>{{ name }}</th>
-{% for cell in cells %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% for title, drawing in panels %}<h2>{{ title }}</h2>
+{%- else %}
+<p>Nothing that is checked here.</p>
+{%- endfor %}
+<h2>Figures</h2>{{ table(head, rows) }}
+{%- for title, drawing in panels %}
+<h2>{{ title }}</h2>
 <figure>{{ drawing | safe }}</figure>
-{% endfor %}</html>
-"""
+{%- endfor %}"""
 
 
 def write_page(
@@ -57,14 +43,8 @@ def write_page(
     Raises:
         UserError: if it cannot be written.
     """
-    from jinja2 import Environment
-
     drawings = [(panel.title, drawing) for panel in PANELS if (drawing := draw(panel, logs)) is not None]
-    template = Environment(autoescape=True).from_string(TEMPLATE)
-    text = template.render(logs=logs, findings=findings, rows=([log.name for log in logs], cells), panels=drawings)
-    work = path.with_name(f".{path.name}.new")
-    try:
-        work.write_text(text, encoding="utf-8")
-        os.replace(work, path)
-    except OSError as error:
-        raise UserError(f"--page {path}: cannot be written ({error.strerror})") from None
+    names = [log.name for log in logs]
+    rows = [[name, *row] for name, row in cells.items()]
+    told = {"logs": logs, "findings": findings, "head": ["", *names], "rows": rows, "panels": drawings}
+    write_whole(path, framed(BODY, ", ".join(names), **told))

@@ -9,7 +9,6 @@ import pytest
 
 from research.data.inspect.layout import width
 from research.errors import UserError
-from research.evaluation.errors import page
 from research.evaluation.errors.page import write_page
 from research.evaluation.errors.pictures import draw_matrix
 from research.evaluation.errors.sections import Section, Shown, Table, as_text
@@ -54,7 +53,7 @@ def test_a_failure_leaves_the_page_as_it_was(tmp_path: Path, monkeypatch: pytest
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page.os, "replace", full)
+    monkeypatch.setattr("research.files.os.replace", full)
     with pytest.raises(UserError, match=r"cannot be written .No space left on device"):
         write_page("second", {}, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,65 @@
+"""The frame of every page: one HTML file that needs no other, and how it shows tables and pictures."""
+
+import base64
+from typing import Any
+
+FRAME = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; color: #222 }
+.wide, figure { overflow-x: auto; margin: 1rem 0 }
+table { border-collapse: collapse }
+th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ccc; font-variant-numeric: tabular-nums }
+thead th { border-bottom: 2px solid #222 }
+th:first-child, th[scope=row] { text-align: left; font-weight: normal }
+td a { color: inherit }
+small, dt { color: #555 }
+dt { font-size: .9rem; margin-top: .8rem }
+dd { margin: 0; padding-left: .8rem; border-left: 3px solid #ccc; white-space: pre-wrap; overflow-wrap: anywhere }
+code { overflow-wrap: anywhere }
+img, svg { max-width: 100%; height: auto }
+.wrong { border-left: 4px solid #c85200; padding-left: .8rem }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+{%- block body %}{% endblock %}
+</body>
+</html>
+"""
+PARTS = """\
+{% macro table(head, rows) %}
+<div class="wide"><table>
+<thead><tr>{% for cell in head %}<th scope="col">{{ cell }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for row in rows %}
+<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+{%- endmacro %}
+{% macro picture(kind, data, words) -%}
+<img src="data:image/{{ kind }};base64,{{ data | base64 }}" alt="{{ words }}">
+{%- endmacro %}
+"""
+HEAD = '{% extends "frame" %}{% from "parts" import table, picture %}{% block body %}'
+
+
+def framed(body: str, title: str, **values: Any) -> str:
+    """A page from a Jinja template of its body, whose values are escaped.
+
+    Args:
+        body: may call ``table(head, rows)``, rows beginning with their name, and ``picture(kind, data, words)``.
+        title: of the page.
+        values: what the body shows.
+    """
+    from jinja2 import DictLoader, Environment
+
+    templates = {"frame": FRAME, "parts": PARTS, "page": HEAD + body + "{% endblock %}"}
+    environment = Environment(loader=DictLoader(templates), autoescape=True)
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    return environment.get_template("page").render(title=title, **values)
