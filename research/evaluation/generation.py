@@ -40,3 +40,12 @@ def text_figures(texts: Sequence[str], references: Sequence[Sequence[str]]) -> d
     for name, theirs in ROUGE.items():
         figures[name] = 100 * sum(score[theirs].fmeasure for score in scores) / len(scores)
     return figures
+
+
+def chrf_of_each(texts: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """The chrF in [0, 100] of each of N texts by itself, against its references, as sacrebleu scores a sentence."""
+    require_libraries()
+    from sacrebleu.metrics import CHRF
+
+    metric = CHRF()
+    return [metric.sentence_score(text, list(given)).score for text, given in zip(texts, references, strict=True)]

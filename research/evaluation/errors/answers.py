@@ -1,90 +1,183 @@
-"""What a run answered on its test splits, from ``predictions.jsonl``."""
+"""What a run answered on its test splits, by the kind of its answers."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from research.errors import UserError
+from research.evaluation.generation import chrf_of_each
+
+Row = Mapping[str, Any]
+"""A line of ``predictions.jsonl``."""
 
 
 @dataclass
-class Answers:
-    """A run's answers on the N test examples of a task of problem ``classify``.
+class Answers(ABC):
+    """A run's answers on the N test examples of a task: ``where`` they stand (N), and what is ``gold`` there (N, ...).
 
-    ``where`` they stand (N), their ``gold`` labels and the ``guess`` (N,) as text, the ``probability`` (N,) of the
-    guess; ``labels`` are in the order of the head.
+    Every kind has its ``guess`` (N, ...) besides.
     """
 
     where: list[str]
     gold: np.ndarray
     guess: np.ndarray
-    probability: np.ndarray
-    labels: tuple[str, ...]
 
-    @property
-    def right(self) -> np.ndarray:
-        """(N,) bool."""
-        return self.gold == self.guess
+    @classmethod
+    @abstractmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """The answers in these lines."""
 
-    def in_order_of(self, where: list[str]) -> "Answers | None":
+    def in_order_of(self, where: list[str]) -> Self | None:
         """The same answers in the order of these places, or none where they are of other examples."""
         place = {w: i for i, w in enumerate(self.where)}
         if place.keys() != set(where):
             return None
         order = [place[w] for w in where]
-        return Answers(where, self.gold[order], self.guess[order], self.probability[order], self.labels)
+        arrays = {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), np.ndarray)}
+        return replace(self, where=where, **{name: array[order] for name, array in arrays.items()})
 
 
-def read_answers(run: Path) -> dict[str, Answers]:
-    """The answers of a run by stream; streams of other problems are passed over.
+@dataclass
+class Judged(Answers):
+    """Answers that are right or wrong, with a ``probability``; the C ``labels`` are in the order of the head."""
 
-    Raises:
-        UserError: if the folder holds no run, no predictions, or none of a task of problem ``classify``.
-    """
-    if not (run / "config.yaml").is_file():
-        raise UserError(f"{run}: not the folder of a run (it has no config.yaml)")
-    again = f"python -m research.cli predict --config {run}/config.yaml --ckpt_path {run}/checkpoints/last.ckpt"
-    one = run / "predictions.jsonl"
-    paths = [one] if one.is_file() else sorted(run.glob("predictions.*.jsonl"))  # of several processes
-    if not paths:
-        raise UserError(f"{run}: has no predictions.jsonl, which this command writes: {again}")
-    streams: dict[str, list[dict[str, Any]]] = {}
-    for path in paths:
-        for row in read_rows(path, "stream", "where"):
-            if "label" in row:
-                if "gold" not in row:
-                    raise UserError(f"{path}: predictions without a gold label; this command writes them: {again}")
-                streams.setdefault(row["stream"], []).append(row)
-    if not streams:
-        raise UserError(f"{one}: no predictions of a task of problem classify, which is what errors reads")
-    return {name: _answers(rows) for name, rows in streams.items()}
+    probability: np.ndarray
+    labels: tuple[str, ...]
+    figure: ClassVar[str]
+    """What the share of the right ones is called."""
 
+    @property
+    @abstractmethod
+    def right(self) -> np.ndarray:
+        """(N,) bool."""
 
-def read_rows(path: Path, *keys: str) -> list[dict[str, Any]]:
-    """The JSON objects of a file, one a line.
+    @property
+    @abstractmethod
+    def sure(self) -> np.ndarray:
+        """(N,): the probability of the guess, or of that part of a wrong one which is the surest."""
 
-    Raises:
-        UserError: for a line that is none, or lacks one of the keys.
-    """
-    rows = []
-    for number, line in enumerate(path.open(encoding="utf-8"), 1):
-        try:
-            row = json.loads(line)
-            assert isinstance(row, dict) and all(key in row for key in keys)
-        except (ValueError, AssertionError):
-            raise UserError(f"{path}:{number}: not a JSON object with {', '.join(keys)}") from None
-        rows.append(row)
-    return rows
+    @abstractmethod
+    def alike(self, other: Self) -> np.ndarray:
+        """(N,) bool: whether another run guesses the same."""
+
+    @abstractmethod
+    def told(self, i: int) -> tuple[str, str]:
+        """The gold answer of an example and the guess, in words."""
 
 
-def _answers(rows: list[dict[str, Any]]) -> Answers:
-    return Answers(
-        [row["where"] for row in rows],
-        np.array([row["gold"] for row in rows]),
-        np.array([row["label"] for row in rows]),
-        np.array([row["probabilities"][row["label"]] for row in rows]),
-        tuple(rows[0]["probabilities"]),
-    )
+@dataclass
+class Classified(Judged):
+    """Of problem ``classify``: gold and guess (N,) are labels, the probability (N,) is the guess's."""
+
+    figure = "accuracy"
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        return cls(
+            [row["where"] for row in rows],
+            np.array([row["gold"] for row in rows]),
+            np.array([row["label"] for row in rows]),
+            np.array([row["probabilities"][row["label"]] for row in rows]),
+            tuple(rows[0]["probabilities"]),
+        )
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.gold == self.guess
+
+    @property
+    def sure(self) -> np.ndarray:
+        return self.probability
+
+    def alike(self, other: Self) -> np.ndarray:
+        return self.guess == other.guess
+
+    def told(self, i: int) -> tuple[str, str]:
+        return str(self.gold[i]), str(self.guess[i])
+
+
+@dataclass
+class Tagged(Judged):
+    """Of problem ``multilabel``: gold and guess (N, C) bool, the probabilities (N, C) of the labels."""
+
+    figure = "all labels right"
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        labels = tuple(rows[0]["probabilities"])
+        return cls(
+            [row["where"] for row in rows],
+            np.array([[label in row["gold"] for label in labels] for row in rows]),
+            np.array([[label in row["labels"] for label in labels] for row in rows]),
+            np.array([[row["probabilities"][label] for label in labels] for row in rows]),
+            labels,
+        )
+
+    @property
+    def right(self) -> np.ndarray:
+        return (self.gold == self.guess).all(1)
+
+    @property
+    def sure(self) -> np.ndarray:
+        decided = np.where(self.guess, self.probability, 1 - self.probability)
+        return np.where(self.right, decided.min(1), (decided * (self.gold != self.guess)).max(1))
+
+    def alike(self, other: Self) -> np.ndarray:
+        return (self.guess == other.guess).all(1)
+
+    def told(self, i: int) -> tuple[str, str]:
+        named = (", ".join(np.array(self.labels)[mask[i]]) or "none" for mask in (self.gold, self.guess))
+        return next(named), next(named)
+
+
+@dataclass
+class Scored(Answers):
+    """Answers that are better or worse by a figure; ``best`` is 1 where more of it is better, and -1 where less is."""
+
+    figure: ClassVar[str]
+    best: ClassVar[int]
+
+    @abstractmethod
+    def scores(self, text: Mapping[str, str]) -> np.ndarray:
+        """The figure of each answer (N,); ``text`` has the examples by where they stand."""
+
+
+@dataclass
+class Measured(Scored):
+    """Of problem ``regress``: gold and guess (N,) are numbers."""
+
+    figure, best = "absolute error", -1
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        gold, guess = (np.array([row[name] for row in rows], dtype=float) for name in ("gold", "value"))
+        return cls([row["where"] for row in rows], gold, guess)
+
+    def scores(self, text: Mapping[str, str]) -> np.ndarray:
+        return np.abs(self.guess - self.gold)
+
+
+@dataclass
+class Written(Scored):
+    """Of problem ``generate``: gold and guess (N,) are texts."""
+
+    figure, best = "chrF", 1
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        gold, guess = (np.array([row[name] for row in rows], dtype=object) for name in ("gold", "text"))
+        return cls([row["where"] for row in rows], gold, guess)
+
+    def scores(self, text: Mapping[str, str]) -> np.ndarray:
+        """chrF in [0, 100] against all gold texts of the same source."""
+        references = defaultdict(list)
+        for where, gold in zip(self.where, self.gold, strict=True):
+            references[text[where]].append(gold)
+        return np.array(chrf_of_each(list(self.guess), [references[text[where]] for where in self.where]))
+
+
+KINDS: dict[str, type[Answers]] = {"label": Classified, "labels": Tagged, "value": Measured, "text": Written}
+"""The kind of the answers, by the key that tells it in ``predictions.jsonl``."""

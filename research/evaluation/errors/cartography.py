@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from research.evaluation.errors.answers import read_rows
 from research.evaluation.errors.pictures import draw_map
+from research.evaluation.errors.predictions import read_rows
 from research.evaluation.errors.sections import Section, Shown
 
 KEYS = ("where", "label", "guess", "seen", "confidence", "variability", "correctness", "margin")

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from research.errors import UserError
-from research.evaluation.errors.answers import Answers
+from research.evaluation.errors.answers import Answers, Classified, Measured, Tagged, Written
 from research.evaluation.errors.cartography import cartography_sections
 from research.evaluation.errors.confusion import confusion_sections
 from research.evaluation.errors.data import Streams, Texts, texts_of
 from research.evaluation.errors.difference import difference_sections
+from research.evaluation.errors.multilabel import multilabel_sections
+from research.evaluation.errors.residuals import residual_sections
 from research.evaluation.errors.sections import Section
 from research.evaluation.errors.slices import slices, slices_section
+from research.evaluation.errors.writing import writing_sections
 
 
 def chapters(runs: dict[Path, dict[str, Answers]], most: int) -> dict[str, list[Section]]:
@@ -32,9 +35,9 @@ def chapters(runs: dict[Path, dict[str, Answers]], most: int) -> dict[str, list[
                 raise UserError(f"{run}: its predictions of {name} are not of the texts it reads now; predict again")
             masks = masks or slices(first.where, texts)
             report[f"{run}: {name}"] = [
-                *confusion_sections(answers, texts.text, most),
-                slices_section(answers, masks),
-                *_dynamics(run, name, texts, most),
+                *_own(answers, texts, most),
+                slices_section(answers, masks, texts.text),
+                *(_dynamics(run, name, texts, most) if isinstance(answers, Classified) else ()),
             ]
         for run in others:
             differ = difference_sections(first, aligned[run], masks, texts.text, most)
@@ -46,7 +49,24 @@ def _aligned(run: Path, name: str, answered: dict[str, Answers], base: Path, fir
     answers = answered[name].in_order_of(first.where) if name in answered else None
     if answers is None:
         raise UserError(f"{run}: its predictions of {name} are not of the same examples as those of {base}")
+    relabelled = isinstance(answers, Tagged) and isinstance(first, Tagged) and answers.labels != first.labels
+    if type(answers) is not type(first) or relabelled:
+        raise UserError(f"{run}: its answers to {name} are of another problem than those of {base}, or of other labels")
     return answers
+
+
+def _own(answers: Answers, texts: Texts, most: int) -> list[Section]:
+    """What there is to say of answers of their kind alone."""
+    match answers:
+        case Classified():
+            return confusion_sections(answers, texts.text, most)
+        case Tagged():
+            return multilabel_sections(answers, texts.text, most)
+        case Measured():
+            return residual_sections(answers, texts.text, most)
+        case Written():
+            return writing_sections(answers, texts.text, most)
+    raise AssertionError(answers)
 
 
 def _dynamics(run: Path, name: str, texts: Texts, most: int) -> list[Section]:

@@ -17,9 +17,9 @@ def main(arguments: list[str]) -> int:
     if chosen.examples < 1:
         raise UserError(f"--examples is {chosen.examples}; it must be at least 1")
     from research.data.inspect.layout import width, wrap
-    from research.evaluation.errors.answers import read_answers
     from research.evaluation.errors.chapters import chapters
     from research.evaluation.errors.page import write_page
+    from research.evaluation.errors.predictions import read_answers
     from research.evaluation.errors.sections import as_text
 
     runs = {run: read_answers(run) for run in chosen.runs}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from research.evaluation.errors.answers import Answers
+from research.evaluation.errors.answers import Classified, Judged
 from research.evaluation.errors.pictures import draw_matrix
 from research.evaluation.errors.sections import Section, Shown, Table
 from research.evaluation.errors.slices import interval
@@ -13,9 +13,9 @@ PAIRS = 10  # confused pairs that are listed
 ROOM = 56  # columns of a terminal that the figures of a matrix may take
 
 
-def confusion_sections(answers: Answers, text: Mapping[str, str], most: int) -> list[Section]:
+def confusion_sections(answers: Classified, text: Mapping[str, str], most: int) -> list[Section]:
     """Precision, recall and F1 of each class, the matrix, the most confused pairs, and the surest errors."""
-    return [_classes(answers), _matrix(answers), _pairs(answers, text, most), _surest(answers, text, most)]
+    return [_classes(answers), _matrix(answers), _pairs(answers, text, most), surest_errors(answers, text, most)]
 
 
 def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int, int]]:
@@ -25,20 +25,28 @@ def confused_pairs(matrix: np.ndarray) -> list[tuple[int, int, int]]:
     return [(int(i), int(j), int(wrong[i, j])) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)]
 
 
-def shown(answers: Answers, i: int, text: Mapping[str, str]) -> Shown:
-    """An example with its label and the answer to it."""
-    where, gold, guess = answers.where[i], answers.gold[i], answers.guess[i]
-    return Shown(f"{gold} → {guess} ({answers.probability[i]:.2f})  {where}", text[where])
+def shown(answers: Judged, i: int, text: Mapping[str, str]) -> Shown:
+    """An example with its gold answer and the guess."""
+    gold, guess = answers.told(i)
+    return Shown(f"{gold} → {guess} ({answers.sure[i]:.2f})  {answers.where[i]}", text[answers.where[i]])
 
 
-def matrix_of(answers: Answers) -> np.ndarray:
+def surest_errors(answers: Judged, text: Mapping[str, str], most: int) -> Section:
+    """Where the gold answer may be wrong, or the text misleads."""
+    wrong = np.flatnonzero(~answers.right)
+    order = wrong[np.argsort(-answers.sure[wrong], kind="stable")][:most]
+    note = "errors by the probability of the guess: where the label may be wrong, or the text misleads"
+    return Section("Surest errors", note, examples=[shown(answers, int(i), text) for i in order])
+
+
+def matrix_of(answers: Classified) -> np.ndarray:
     """(C, C) counts: gold labels down, guesses across."""
     from sklearn.metrics import confusion_matrix
 
     return confusion_matrix(answers.gold, answers.guess, labels=list(answers.labels))
 
 
-def _classes(answers: Answers) -> Section:
+def _classes(answers: Classified) -> Section:
     from sklearn.metrics import precision_recall_fscore_support
 
     labels = list(answers.labels)
@@ -55,7 +63,7 @@ def _classes(answers: Answers) -> Section:
     return Section("Classes", note, Table(["class", "examples", "precision", "recall", "F1"], rows))
 
 
-def _matrix(answers: Answers) -> Section:
+def _matrix(answers: Classified) -> Section:
     matrix = matrix_of(answers)
     head = ["gold down, guess across", *(str(i + 1) for i in range(len(matrix)))]
     rows = [
@@ -67,7 +75,7 @@ def _matrix(answers: Answers) -> Section:
     return Section("Confusion matrix", "", Table(head, rows), picture=picture, wide=wide)
 
 
-def _pairs(answers: Answers, text: Mapping[str, str], most: int) -> Section:
+def _pairs(answers: Classified, text: Mapping[str, str], most: int) -> Section:
     matrix = matrix_of(answers)
     pairs = confused_pairs(matrix)[:PAIRS]
     rows, examples = [], []
@@ -79,10 +87,3 @@ def _pairs(answers: Answers, text: Mapping[str, str], most: int) -> Section:
         examples += [shown(answers, int(e), text) for e in surest[: max(most // PAIRS, 1)]]
     note = "gold → guess; the share is of the examples of the gold class" if pairs else "no example is wrong"
     return Section("Confused pairs", note, Table(["pair", "errors", "share"], rows) if rows else None, examples)
-
-
-def _surest(answers: Answers, text: Mapping[str, str], most: int) -> Section:
-    wrong = np.flatnonzero(~answers.right)
-    order = wrong[np.argsort(-answers.probability[wrong], kind="stable")][:most]
-    note = "errors by the probability of the guess: where the label may be wrong, or the text misleads"
-    return Section("Surest errors", note, examples=[shown(answers, int(i), text) for i in order])

@@ -1,4 +1,4 @@
-"""A confusion matrix and a data map as PNGs."""
+"""A confusion matrix, a data map and guessed numbers as PNGs."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -39,6 +39,15 @@ def draw_map(rows: Sequence[Mapping[str, Any]]) -> Picture:
     axes.set(xlabel="variability (standard deviation of the probability)", ylabel="confidence (mean probability)")
     low = float(np.mean(confidence < 0.5))
     return _picture(figure, f"Map of {len(rows)} training examples; {low:.1%} of them have a confidence below 1/2")
+
+
+def draw_guesses(gold: np.ndarray, guess: np.ndarray, pearson: str) -> Picture:
+    """Guessed over gold numbers (N,), and the line where they are equal."""
+    figure, axes = canvas()
+    axes.scatter(gold, guess, s=12, alpha=0.5)
+    axes.axline((gold.mean(), gold.mean()), slope=1, color="black", linewidth=1)
+    axes.set(xlabel="gold", ylabel="guess")
+    return _picture(figure, f"Guesses over gold numbers of {len(gold)} examples; Pearson's correlation {pearson}")
 
 
 def _picture(figure: Any, words: str) -> Picture:

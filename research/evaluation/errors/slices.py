@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from research.evaluation.errors.answers import Answers
+from research.ablation.statistics import interval as mean_interval
+from research.evaluation.errors.answers import Answers, Judged, Scored
 from research.evaluation.errors.data import Texts
 from research.evaluation.errors.sections import Section, Table
 
@@ -49,16 +50,26 @@ def interval(right: int, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def slices_section(answers: Answers, masks: Mapping[str, np.ndarray]) -> Section:
-    """A row a slice: its size, accuracy and interval."""
-    everything = {"all": np.ones(len(answers.where), dtype=bool), **masks}
-    rows = []
-    for name, mask in everything.items():
-        right, n = int(answers.right[mask].sum()), int(mask.sum())
-        low, high = interval(right, n)
-        rows.append([name, f"{n:,}", f"{right / n:.3f}", f"{low:.3f} to {high:.3f}"])
+def slices_section(answers: Answers, masks: Mapping[str, np.ndarray], text: Mapping[str, str]) -> Section:
+    """A row a slice: its size, the share of right answers or the mean of their figure, and its interval."""
+    assert isinstance(answers, Judged | Scored)
+    scores = answers.scores(text) if isinstance(answers, Scored) else answers.right
+    rows = [
+        [name, f"{mask.sum():,}", *_estimate(scores[mask])]
+        for name, mask in {"all": np.ones(len(scores), dtype=bool), **masks}.items()
+    ]
+    kind = "Student's" if isinstance(answers, Scored) else "Wilson's"
     note = (
         "quarters by length; quarters by the rarity of their words, the mean of -log2 of a word's share of the "
-        "training texts; and English negation words. The interval is Wilson's, 95%."
+        f"training texts; and English negation words. The interval is {kind}, 95%."
     )
-    return Section("Slices", note, Table(["slice", "examples", "accuracy", "interval"], rows))
+    return Section("Slices", note, Table(["slice", "examples", answers.figure, "interval"], rows))
+
+
+def _estimate(scores: np.ndarray) -> list[str]:
+    """The mean of scores (n,), or the share of those that are true, and its interval."""
+    if scores.dtype == bool:
+        low, high = interval(int(scores.sum()), len(scores))
+        return [f"{scores.mean():.3f}", f"{low:.3f} to {high:.3f}"]
+    of = mean_interval(scores)
+    return [f"{of.mean:.4g}", "-" if of.low is None else f"{of.low:.4g} to {of.high:.4g}"]

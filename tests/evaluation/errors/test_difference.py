@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from research.evaluation.errors.answers import Measured
 from research.evaluation.errors.difference import difference_sections, mcnemar
 
 
@@ -40,3 +42,17 @@ def test_sections(answers: Callable[..., Any]) -> None:
     assert [shown.text for shown in a_right.examples] == ["text 1", "text 0"], "the surest error first"
     assert a_right.examples[0].caption == "a: A a (0.90), B c (0.80)  1"
     assert [shown.text for shown in b_right.examples] == ["text 7"] and b_right.note == "1 examples"
+
+
+def test_sections_of_numbers() -> None:
+    gold = np.array([1.0, 2.0, 3.0, 4.0])
+    first, second = (
+        Measured([*"0123"], gold, gold + np.array(errors)) for errors in ([1, -1, 2, 0], [0.5, 1, -1, 1.5])
+    )
+    table, a_better, b_better = difference_sections(first, second, {}, {w: f"text {w}" for w in "0123"}, most=5)
+    interval = stats.ttest_rel([0.5, 1, 1, 1.5], [1, 1, 2, 0]).confidence_interval()
+    assert table.table is not None
+    assert table.table.rows == [["all", "4", "1", "1", "+0", f"{interval.low:+.4g} to {interval.high:+.4g}"]]
+    assert [shown.caption for shown in a_better.examples] == ["A 0, B 1.5  3"], "less error is better"
+    assert [shown.caption for shown in b_better.examples] == ["A 2, B 1  2", "A 1, B 0.5  0"]
+    assert b_better.examples[0].text == "gold: 3.0\nA: 5.0\nB: 2.0\ntext 2"
