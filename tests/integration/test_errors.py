@@ -1,9 +1,14 @@
 """Two runs of the real program: how their examples fared, where they err, and where they differ."""
 
+import csv
 import json
+import re
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from research.callbacks.metrics_log import MetricsLog
 from research.data.curriculum import read_losses
@@ -101,3 +106,54 @@ def test_errors_of_two_runs(program, capsys, tmp_path):
         file.write(json.dumps({**rows[1][0], "where": "elsewhere:1"}) + "\n")
     assert run_command(["errors", str(one), str(two)]) == 2
     assert "two: its predictions of intents are not of the same examples as those of" in capsys.readouterr().err
+
+
+TASKS = {
+    "facts": ("Generation", {"text": "mr", "target": "ref"}, {"problem": "generate", "max_target_length": 24}),
+    "kinds": ("Classification", {"text": "ref", "label": "kinds"}, {"problem": "multilabel"}),
+    "number": ("Regression", {"text": "ref", "label": "number"}, {"problem": "regress"}),
+}
+
+
+def test_errors_of_the_other_problems(program, slices, tmp_path, capsys):
+    """What a sentence tells of a restaurant: to be written, as labels, and counted."""
+    pytest.importorskip("sacrebleu", reason="the extra generation is not installed")
+    with (slices / "e2e.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["kinds"] = re.findall(r"(\w+)\[", row["mr"])
+        row["number"] = len(row["kinds"])
+    (tmp_path / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = yaml.safe_load((Path(__file__).parent / "writer.yaml").read_text().replace("SLICES", str(slices)))
+    config["model"]["objectives"], config["data"]["streams"], config["trainer"]["callbacks"] = {}, {}, []
+    for name, (objective, columns, task) in TASKS.items():
+        given = {"class_path": f"research.objectives.{objective}", "init_args": {"stream": name}}
+        config["model"]["objectives"][name] = given
+        columns = {"class_path": "research.data.sources.JSONLines", "init_args": columns}
+        columns["init_args"]["paths"] = str(tmp_path / "facts.jsonl")
+        task |= {"source": columns, "test": 0.5, "batch_size": 4}
+        config["data"]["streams"][name] = {"class_path": "research.data.TaskDataModule", "init_args": task}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    other = type(program)(tmp_path)
+    assert other("fit", "one", "--trainer.max_steps", "20") == 0
+    assert other("predict", "one", "--ckpt_path", "last") == 0
+    one, two = other.run_folder("one"), shutil.copytree(other.run_folder("one"), other.run_folder("two"))
+
+    capsys.readouterr()
+    assert run_command(["errors", str(one), str(two)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(width, shown.replace(str(tmp_path), "").splitlines())) <= 80
+    page = (one / "errors.html").read_text()
+    for title in ("Labels", "Labels given for others", "Residuals", "Too high", "Written texts", "Worst texts"):
+        assert f"\n{title}\n====" in shown and f"<h3>{title}</h3>" in page
+    answers = [json.loads(line) for line in (one / "predictions.jsonl").read_text().splitlines()]
+    numbers = [line for line in answers if line["stream"] == "number"]
+    error = sum(abs(line["gold"] - line["value"]) for line in numbers) / len(numbers)
+    sliced = [line.split()[:3] for line in shown.splitlines() if line.startswith("all ")]
+    assert ["all", str(len(numbers)), f"{error:.4g}"] in sliced
+    assert "Training examples" not in shown, "dynamics are of problem classify"
+
+    mixed = [line if line["stream"] != "facts" else {**line, "gold": 1.0, "value": 1.0} for line in answers]
+    (two / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in mixed))
+    assert run_command(["errors", str(one), str(two)]) == 2
+    assert "are of another problem than those of" in capsys.readouterr().err

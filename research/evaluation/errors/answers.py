@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -140,9 +141,10 @@ class Scored(Answers):
     figure: ClassVar[str]
     best: ClassVar[int]
 
+    @property
     @abstractmethod
-    def scores(self, text: Mapping[str, str]) -> np.ndarray:
-        """The figure of each answer (N,); ``text`` has the examples by where they stand."""
+    def scores(self) -> np.ndarray:
+        """The figure of each answer (N,)."""
 
 
 @dataclass
@@ -156,27 +158,38 @@ class Measured(Scored):
         gold, guess = (np.array([row[name] for row in rows], dtype=float) for name in ("gold", "value"))
         return cls([row["where"] for row in rows], gold, guess)
 
-    def scores(self, text: Mapping[str, str]) -> np.ndarray:
+    @property
+    def scores(self) -> np.ndarray:
         return np.abs(self.guess - self.gold)
 
 
 @dataclass
 class Written(Scored):
-    """Of problem ``generate``: gold and guess (N,) are texts."""
+    """Of problem ``generate``: guesses (N,) are texts, and gold (N,) are the texts, one or more, that are as good."""
 
     figure, best = "chrF", 1
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Self:
-        gold, guess = (np.array([row[name] for row in rows], dtype=object) for name in ("gold", "text"))
+        gold, guess = np.empty((2, len(rows)), dtype=object)
+        gold[:], guess[:] = [[row["gold"]] for row in rows], [row["text"] for row in rows]
         return cls([row["where"] for row in rows], gold, guess)
 
-    def scores(self, text: Mapping[str, str]) -> np.ndarray:
-        """chrF in [0, 100] against all gold texts of the same source."""
-        references = defaultdict(list)
-        for where, gold in zip(self.where, self.gold, strict=True):
-            references[text[where]].append(gold)
-        return np.array(chrf_of_each(list(self.guess), [references[text[where]] for where in self.where]))
+    def by_source(self, text: Mapping[str, str]) -> Self:
+        """One answer a source: examples of the same text have been answered once, and may be in several ways."""
+        first, gold = dict[str, int](), defaultdict[str, list[str]](list)
+        for i, where in enumerate(self.where):
+            first.setdefault(text[where], i)
+            gold[text[where]] += self.gold[i]
+        kept = [*first.values()]
+        merged = np.empty(len(kept), dtype=object)
+        merged[:] = [gold[source] for source in first]
+        return replace(self, where=[self.where[i] for i in kept], gold=merged, guess=self.guess[kept])
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """chrF in [0, 100]."""
+        return np.array(chrf_of_each(self.guess.tolist(), self.gold.tolist()))
 
 
 KINDS: dict[str, type[Answers]] = {"label": Classified, "labels": Tagged, "value": Measured, "text": Written}

@@ -33,14 +33,16 @@ def chapters(runs: dict[Path, dict[str, Answers]], most: int) -> dict[str, list[
             texts = texts_of(streams[run][name])
             if set(answers.where) != set(texts.length):
                 raise UserError(f"{run}: its predictions of {name} are not of the texts it reads now; predict again")
-            masks = masks or slices(first.where, texts)
+            if isinstance(answers, Written):
+                answers = aligned[run] = answers.by_source(texts.text)
+            masks = masks or slices(answers.where, texts)
             report[f"{run}: {name}"] = [
                 *_own(answers, texts, most),
-                slices_section(answers, masks, texts.text),
+                slices_section(answers, masks),
                 *(_dynamics(run, name, texts, most) if isinstance(answers, Classified) else ()),
             ]
         for run in others:
-            differ = difference_sections(first, aligned[run], masks, texts.text, most)
+            differ = difference_sections(aligned[base], aligned[run], masks, texts.text, most)
             report[f"A {base}, B {run}: {name}"] = differ
     return report
 

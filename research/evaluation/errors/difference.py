@@ -68,7 +68,7 @@ def _alone(title: str, first: Judged, second: Judged, which: np.ndarray, text: M
 def _scored(
     first: Scored, second: Scored, masks: Mapping[str, np.ndarray], text: Mapping[str, str], most: int
 ) -> list[Section]:
-    a, b = first.scores(text), second.scores(text)
+    a, b = first.scores, second.scores
     rows = []
     for name, mask in {"all": np.ones(len(a), dtype=bool), **masks}.items():
         apart = mean_interval(b[mask] - a[mask])
@@ -99,6 +99,12 @@ def _apart(
     """Those with the largest difference."""
     examples = []
     for i in order[which[order]][:most].tolist():
-        told = f"gold: {first.gold[i]}\nA: {first.guess[i]}\nB: {second.guess[i]}\n{text[first.where[i]]}"
+        gold, a, b = (shown_value(of[i]) for of in (first.gold, first.guess, second.guess))
+        told = f"gold: {gold}\nA: {a}\nB: {b}\n{text[first.where[i]]}"
         examples.append(Shown(f"A {scores[0][i]:.4g}, B {scores[1][i]:.4g}  {first.where[i]}", told))
     return Section(title, f"{which.sum():,} examples, the largest differences first", examples=examples)
+
+
+def shown_value(value: object) -> str:
+    """A number, a text, or the first of several texts."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value[0]) if isinstance(value, list) else str(value)

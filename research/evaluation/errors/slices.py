@@ -50,10 +50,10 @@ def interval(right: int, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def slices_section(answers: Answers, masks: Mapping[str, np.ndarray], text: Mapping[str, str]) -> Section:
+def slices_section(answers: Answers, masks: Mapping[str, np.ndarray]) -> Section:
     """A row a slice: its size, the share of right answers or the mean of their figure, and its interval."""
     assert isinstance(answers, Judged | Scored)
-    scores = answers.scores(text) if isinstance(answers, Scored) else answers.right
+    scores = answers.scores if isinstance(answers, Scored) else answers.right
     rows = [
         [name, f"{mask.sum():,}", *_estimate(scores[mask])]
         for name, mask in {"all": np.ones(len(scores), dtype=bool), **masks}.items()

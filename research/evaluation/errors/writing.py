@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -16,14 +16,12 @@ RUN = 4  # words in sequence, which are a repetition or a copy where they come a
 
 def writing_sections(answers: Written, text: Mapping[str, str], most: int) -> list[Section]:
     """Lengths, repetition and copies of the written texts beside the gold ones; the worst, and the most repetitive."""
-    sources = [text[where] for where in answers.where]
-    first = sorted({source: i for i, source in reversed([*enumerate(sources)])}.values())  # of several gold texts
-    scores, repeated = answers.scores(text), np.array([repetition(guess) for guess in answers.guess])
-    worst = sorted(first, key=lambda i: scores[i])[:most]
-    again = [i for i in sorted(first, key=lambda i: -repeated[i])[:most] if repeated[i]]
+    scores, repeated = answers.scores, np.array([repetition(guess) for guess in answers.guess])
+    worst = np.argsort(scores, kind="stable")[:most].tolist()
+    again = [i for i in np.argsort(-repeated, kind="stable")[:most].tolist() if repeated[i]]
     told = f"by the share of their runs of {RUN} words that have come before" if again else "no text repeats itself"
     return [
-        _figures(answers, sources, first, scores),
+        _figures(answers, text),
         Section(
             "Worst texts",
             "by chrF against all gold texts of the source",
@@ -40,7 +38,7 @@ def writing_sections(answers: Written, text: Mapping[str, str], most: int) -> li
 def shown(answers: Written, i: int, text: Mapping[str, str], figure: str) -> Shown:
     """An example with what is written and what should have been."""
     where = answers.where[i]
-    return Shown(f"{figure}  {where}", f"{answers.guess[i]}\ngold: {answers.gold[i]}\nsource: {text[where]}")
+    return Shown(f"{figure}  {where}", f"{answers.guess[i]}\ngold: {answers.gold[i][0]}\nsource: {text[where]}")
 
 
 def runs(text: str) -> list[tuple[str, ...]]:
@@ -61,11 +59,13 @@ def copied(text: str, source: str) -> float:
     return sum(run in known for run in every) / len(every) if every else 0.0
 
 
-def _figures(answers: Written, sources: Sequence[str], first: Sequence[int], scores: np.ndarray) -> Section:
-    written = _column([(answers.guess[i], sources[i]) for i in first])
-    gold = _column(zip(answers.gold, sources, strict=True))
+def _figures(answers: Written, text: Mapping[str, str]) -> Section:
+    sources = [text[where] for where in answers.where]
+    written = _column(zip(answers.guess, sources, strict=True))
+    every = [(one, source) for gold, source in zip(answers.gold, sources, strict=True) for one in gold]
+    gold = _column(every)
     rows = [[name, value, gold[name]] for name, value in written.items()]
-    note = f"{len(first):,} sources, {len(sources):,} gold texts; mean chrF {scores[first].mean():.1f}"
+    note = f"{len(sources):,} sources, {len(every):,} gold texts; mean chrF {answers.scores.mean():.1f}"
     return Section("Written texts", note, Table(["", "written", "gold"], rows))
 
 

@@ -34,7 +34,7 @@ def test_reads_the_tasks_of_every_problem(run: Path) -> None:
     found = read_answers(run)
     assert list(found) == ["task", "sts", "tags", "facts"]
     task, number, tags, written = found.values()
-    assert isinstance(number, Measured) and number.scores({}).tolist() == [0.5]
+    assert isinstance(number, Measured) and number.scores.tolist() == [0.5]
     assert isinstance(tags, Tagged) and tags.right.tolist() == [False, True] and tags.told(0) == ("b", "a, b")
     assert tags.sure.tolist() == [0.6, 0.8], "the wrong label, and the least sure of two right decisions"
     assert tags.told(1) == ("none", "none") and tags.alike(tags).all()

@@ -55,4 +55,4 @@ def test_sections_of_numbers() -> None:
     assert table.table.rows == [["all", "4", "1", "1", "+0", f"{interval.low:+.4g} to {interval.high:+.4g}"]]
     assert [shown.caption for shown in a_better.examples] == ["A 0, B 1.5  3"], "less error is better"
     assert [shown.caption for shown in b_better.examples] == ["A 2, B 1  2", "A 1, B 0.5  0"]
-    assert b_better.examples[0].text == "gold: 3.0\nA: 5.0\nB: 2.0\ntext 2"
+    assert b_better.examples[0].text == "gold: 3\nA: 5\nB: 2\ntext 2"

@@ -63,7 +63,7 @@ def test_slices(answers: Callable[..., Any]) -> None:
     assert masks["an English negation"].tolist() == [True, False, False, True, False, False]
     assert masks["1 to 1 tokens"].tolist() == [True, False, False, False, True, True]
     assert not any("bits" in name for name in masks), "all words are equally rare"
-    section = slices_section(answers("aabbab", "aaabab"), masks, texts.text)
+    section = slices_section(answers("aabbab", "aaabab"), masks)
     assert section.table is not None
     rows = {row[0]: row[1:] for row in section.table.rows}
     assert rows["all"][:2] == ["6", "0.833"] and rows["an English negation"][:2] == ["2", "1.000"]
@@ -73,6 +73,6 @@ def test_slices(answers: Callable[..., Any]) -> None:
 def test_slices_of_numbers() -> None:
     """By hand: errors of 1, 1, 4 have the mean 2 and s = √3, and t(0.975, 2) is 4.3027."""
     numbers = Measured(["0", "1", "2"], np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 7.0]))
-    section = slices_section(numbers, {"first": np.array([True, False, False])}, {})
+    section = slices_section(numbers, {"first": np.array([True, False, False])})
     assert section.table is not None and section.table.head[2] == "absolute error"
     assert section.table.rows == [["all", "3", "2", "-2.303 to 6.303"], ["first", "1", "1", "-"]]

@@ -1,6 +1,7 @@
 """Lengths, repetition and copies of written texts, beside the gold ones."""
 
-import numpy as np
+from collections.abc import Sequence
+
 import pytest
 
 from research.evaluation.errors.answers import Written
@@ -13,10 +14,11 @@ GOLD = ["A red house is by the sea.", "By the sea is a red house.", "There is a 
 GUESS = ["the red house by the sea"] * 2 + ["on and on and on and on and on", "there is a dog", ""]
 
 
-def written() -> tuple[Written, dict[str, str]]:
+def written(guesses: Sequence[str] = GUESS) -> tuple[Written, dict[str, str]]:
     places = [str(i) for i in range(5)]
-    answers = Written(places, np.array(GOLD, dtype=object), np.array(GUESS, dtype=object))
-    return answers, dict(zip(places, SOURCES, strict=True))
+    rows = [{"where": w, "gold": gold, "text": guess} for w, gold, guess in zip(places, GOLD, guesses, strict=True)]
+    text = dict(zip(places, SOURCES, strict=True))
+    return Written.of(rows).by_source(text), text
 
 
 def test_repetition_and_copies_by_hand() -> None:
@@ -28,9 +30,10 @@ def test_repetition_and_copies_by_hand() -> None:
 
 
 def test_scores_are_sacrebleus_against_all_gold_texts_of_the_source() -> None:
-    answers, text = written()
+    answers, _ = written()
+    assert answers.where == ["0", "2", "3", "4"] and answers.gold[0] == GOLD[:2]
     expected = [sacrebleu.sentence_chrf(GUESS[0], GOLD[:2]).score, sacrebleu.sentence_chrf(GUESS[3], [GOLD[3]]).score]
-    assert answers.scores(text)[[0, 3]].tolist() == pytest.approx(expected)
+    assert answers.scores[[0, 2]].tolist() == pytest.approx(expected)
 
 
 def test_sections() -> None:
@@ -48,8 +51,7 @@ def test_sections() -> None:
 
 
 def test_one_text_for_every_source() -> None:
-    answers, text = written()
-    answers.guess = np.array(["It is."] * 5, dtype=object)
+    answers, text = written(["It is."] * 5)
     figures, _, again = writing_sections(answers, text, most=2)
     assert figures.table is not None
     assert ["same for another source", "100.0%", "0.0%"] in figures.table.rows
