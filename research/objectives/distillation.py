@@ -1,10 +1,11 @@
 """Distillation of logits (Hinton et al. 2015, arXiv:1503.02531), by a divergence of choice."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassCohenKappa
 
 from research.errors import UserError
 from research.objectives.base import Objective, check_classes
@@ -37,6 +38,9 @@ def distillation_loss(
 class Distillation(Objective):
     """Learn the teacher's distribution over the classes of a task, or over the vocabulary.
 
+    Of classes it measures beside the loss Cohen's kappa of the teacher's with the student's, ``kappa_student``, and
+    with the labels of ``stream`` where these are the task's, ``kappa_labels``: 1 where all agree, 0 by chance.
+
     Args:
         stream: any stream; without labels ``alpha`` must be 0.
         task: the labelled stream whose classes are distilled; the default is ``stream`` itself.
@@ -68,6 +72,7 @@ class Distillation(Objective):
         self.task, self.view = task or stream, tokens or Clean()
         self.over_tokens, self.temperature, self.alpha = tokens is not None, temperature, alpha
         self.divergence = divergence or ForwardKL()
+        self.kappas: Any = nn.ModuleDict()  # of the teacher's classes with others', by whose these are
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
@@ -88,19 +93,39 @@ class Distillation(Objective):
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         if not self.over_tokens:
-            student.add_head(self.task, len(streams[self.task].labels))
+            classes = len(streams[self.task].labels)
+            student.add_head(self.task, classes)
+            others = ("student", "labels") if self.task == self.stream else ("student",)
+            self.kappas.update({other: MulticlassCohenKappa(classes) for other in others})
 
     def forward(self, step: Step) -> Tensor:
-        theirs = step.taught(self.stream, self.view)
         if not self.over_tokens:
-            return distillation_loss(
-                step.student.class_logits(step.encoded(self.stream, self.view), self.task),
-                theirs.class_logits(self.task),
-                step.labels(self.stream) if self.alpha else None,
-                self.alpha,
-                self.temperature,
-                self.divergence,
-            )
-        head, labels = step.vocabulary(self.stream, self.view)
+            return self._loss(step, *self._class_logits(step))
+        theirs, (head, labels) = step.taught(self.stream, self.view), step.vocabulary(self.stream, self.view)
         soft = self.temperature**2 * theirs.divergence(head, self.divergence, self.temperature)
         return soft if self.alpha == 0 else self.alpha * head.cross_entropy(labels) + (1 - self.alpha) * soft
+
+    def measure(self, step: Step) -> None:
+        if self.over_tokens:
+            super().measure(step)
+            return
+        mine, theirs = self._class_logits(step)
+        self.mean.update(self._loss(step, mine, theirs).float(), weight=len(mine))
+        for other, kappa in self.kappas.items():
+            kappa.update(mine.argmax(1) if other == "student" else step.labels(self.stream), theirs.argmax(1))
+
+    def results(self) -> dict[str, float]:
+        figures = super().results()
+        for other, kappa in self.kappas.items():
+            figures[f"kappa_{other}"] = float(kappa.compute().nan_to_num())  # a single class agrees by chance
+            kappa.reset()
+        return figures
+
+    def _class_logits(self, step: Step) -> tuple[Tensor, Tensor]:
+        """The student's and the teacher's, both (N, C)."""
+        mine = step.student.class_logits(step.encoded(self.stream, self.view), self.task)
+        return mine, step.taught(self.stream, self.view).class_logits(self.task)
+
+    def _loss(self, step: Step, mine: Tensor, theirs: Tensor) -> Tensor:
+        labels = step.labels(self.stream) if self.alpha else None
+        return distillation_loss(mine, theirs, labels, self.alpha, self.temperature, self.divergence)

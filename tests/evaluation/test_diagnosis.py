@@ -99,6 +99,21 @@ def test_what_is_wrong_is_named(
     assert finding.advice and (steps is None or finding.steps == steps)
 
 
+def kappas(labels: float, student: float) -> dict[str, Any]:
+    return {"validation/ce/kappa_labels": EVERY * labels, "validation/ce/kappa_student": EVERY * student}
+
+
+def test_a_teacher_that_agrees_with_nothing(told: Diagnose) -> None:
+    (teacher,) = told(kappas(0.02, -0.01))
+    assert teacher.subject == "ce" and teacher.steps == (260, 300)
+    assert teacher.what == "its teacher agrees with the labels no more than chance: Cohen's kappa 0.02"
+    (student,) = told(kappas(0.8, 0.01))
+    assert student.what == "its teacher agrees with the student no more than chance: Cohen's kappa 0.01"
+    assert told(kappas(0.4, 0.2)) == []
+    learning = {"validation/ce/kappa_student": EVERY * np.where(STEPS > 280, 0.4, 0.0)}
+    assert told(learning) == [], "it begins at chance, as every student does"
+
+
 def test_when_it_happened(told: Diagnose) -> None:
     (spike,) = told({"loss/ce": FALLING * SPIKE})
     assert 198 < spike.steps[0] < spike.steps[1] < 210

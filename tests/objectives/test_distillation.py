@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 
@@ -89,6 +90,34 @@ def test_classes(
     loss.backward()
     assert student.heads["s"].linear.weight.grad.any()
     assert all(p.grad is None for p in teacher.student.parameters())
+
+
+def test_agreement_is_scikit_learns(tiny: Any, texts: list[str], batch_of: Any, step_of: Any, teacher_of: Any) -> None:
+    student, teacher = tiny("bert"), teacher_of(tiny("bert", seed=5))
+    streams = {"s": StreamInfo("classify", ("a", "b", "c")), "t": StreamInfo("unlabelled")}
+    objectives = Distillation("s"), Distillation("t", task="s")
+    for model in (student, teacher.student):
+        model.add_head("s", 3)
+        torch.nn.init.normal_(model.heads["s"].linear.weight, generator=torch.manual_seed(len(model.heads)))
+        model.double().eval()
+    labels, answers = [0, 1, 2, 1, 0, 2, 2, 1], dict[str, list[int]](mine=[], theirs=[])
+    for objective in objectives:
+        objective.build(student, streams)
+        objective.double()
+        for half in (slice(0, 4), slice(4, 8)):
+            batch = batch_of(student, texts[half], [Clean()], labels[half] if objective.stream == "s" else None)
+            step = step_of(objective, student, batch, teacher)
+            objective.measure(step)
+            if objective.stream == "s":
+                answers["mine"] += step.student.class_logits(step.encoded("s", Clean()), "s").argmax(1).tolist()
+                answers["theirs"] += step.taught("s", Clean()).class_logits("s").argmax(1).tolist()
+    expected = {
+        "kappa_student": cohen_kappa_score(answers["theirs"], answers["mine"]),
+        "kappa_labels": cohen_kappa_score(answers["theirs"], labels),
+    }
+    found = objectives[0].results()
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert objectives[1].results().keys() == {"loss", "kappa_student"}
 
 
 @pytest.mark.parametrize("chunk", [3, 1024])

@@ -4,9 +4,10 @@ from research.evaluation.diagnosis.balance import conflicting, dominating, silen
 from research.evaluation.diagnosis.finding import Finding
 from research.evaluation.diagnosis.learning import flat, infinite, overfitting, rising
 from research.evaluation.diagnosis.supply import starving
+from research.evaluation.diagnosis.teaching import unhelpful
 from research.evaluation.run_log import RunLog
 
-CHECKS = (rising, infinite, dominating, silent, flat, conflicting, overfitting, starving)
+CHECKS = (rising, infinite, dominating, silent, flat, unhelpful, conflicting, overfitting, starving)
 
 
 def diagnose(log: RunLog) -> list[Finding]:

@@ -27,4 +27,6 @@ WORSE_SHARE = 0.05  # and a rise by this share of the first one: 0.002 after 0.0
 
 CONFLICT = -0.2  # cosine: unrelated gradients of millions of numbers have one of about 0.001
 
+CHANCE = 0.05  # Cohen's kappa: chance is 0, or strays so far by luck among 400 texts; a useful teacher has 0.3
+
 STARVING = 0.25  # share of the time: a loader that keeps up would make the run a third faster
