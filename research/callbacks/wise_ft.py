@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WiSEFT(Callback):
-    """``(1 - start) w + start w_0`` is the backbone that ``test``, ``predict`` and ``validate`` read, heads as they are.
+    """``test``, ``predict`` and ``validate`` read the backbone ``(1 - start) w + start w_0``, and heads as they are.
 
     Neither the training, with the validations in it, nor the checkpoint is changed: ``average --start`` writes one.
 

@@ -79,7 +79,7 @@ def test_language_models(name: str, tiny: Any, texts: list[str], batch_of: Any) 
 def test_an_objective_that_compares_rows_is_refused(tiny: Any, texts: list[str], batch_of: Any) -> None:
     student, objective = tiny("bert"), EWC(Contrastive("s"))
     batch = batch_of(student, texts, objective.views())
-    with pytest.raises(UserError, match="model.objectives: Contrastive on one row has no gradient, so EWC would hold"):
+    with pytest.raises(UserError, match=r"model.objectives: Contrastive on one row has no gradient, so EWC would hold"):
         objective.prepare(student, None, lambda stream, *views: iter([batch]))
 
 
