@@ -39,6 +39,5 @@ class WiSEFT(Callback):
     @torch.no_grad()
     def _mix(self, module: Any) -> None:
         first = first_weights(module.config)
-        for name, tensor in module.student.model.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.lerp_(first[name].to(tensor.device), self.start)
+        for name, weight in module.student.model.named_parameters():  # tied ones once
+            weight.lerp_(first[name].to(weight.device), self.start)
