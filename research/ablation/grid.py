@@ -69,7 +69,8 @@ class Grid:
         seeds: of the runs.
         seed_keys: further keys that take the seed, such as ``data.streams.NAME.init_args.shots_seed``.
         budget: of each run; the default is what its config says.
-        baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
+        baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same; ``+NAME``
+            with ``none`` and ``-NAME`` with ``all``, whichever of the two it is.
         search: what ``ablate --search`` looks for.
         cluster: what ``ablate --slurm`` asks for each run, by the names of sbatch: ``time`` in minutes, ``partition``,
             ``mem``, ``cpus_per_task``, ``gpus_per_node``, ``array_parallelism`` ...

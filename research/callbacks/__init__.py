@@ -9,6 +9,7 @@ from research.callbacks.similarity import SentenceSimilarity
 from research.callbacks.training_dynamics import TrainingDynamics
 from research.callbacks.transfer import Transfer
 from research.callbacks.weight_average import WeightAverage
+from research.callbacks.wise_ft import WiSEFT
 
 __all__ = [
     "ExampleLosses",
@@ -21,4 +22,5 @@ __all__ = [
     "TrainingDynamics",
     "Transfer",
     "WeightAverage",
+    "WiSEFT",
 ]
