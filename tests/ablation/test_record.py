@@ -28,9 +28,9 @@ def test_a_short_curve_is_kept_whole():
 
 def test_examples_are_right_or_not_in_the_order_of_their_places(tmp_path):
     lines = [
-        {"stream": "a", "where": "x:1", "gold": "yes", "label": "yes"},
-        {"stream": "b", "where": "y:1", "gold": 0.5, "value": 0.4},
         {"stream": "a", "where": "x:2", "gold": "no", "label": "yes"},
+        {"stream": "b", "where": "y:1", "gold": 0.5, "value": 0.4},
+        {"stream": "a", "where": "x:1", "gold": "yes", "label": "yes"},
         {"stream": "text", "where": "z:1", "embedding": [1.0]},
     ]
     (tmp_path / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
