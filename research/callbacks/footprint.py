@@ -1,6 +1,7 @@
 """How large a student is, and how fast."""
 
 import copy
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 class Footprint(Callback):
     """On ``test``, the student's parameters and its speed, logged as ``test/footprint/parameters``, in millions, heads
-    included, and ``test/footprint/texts_per_second``: of embedding texts by one thread of the CPU, wherever it was
-    trained, with their tokens, in batches of like length; the median of a second's rounds or more.
+    included, and ``test/footprint/texts_per_second``: embedded in batches of like length by one thread of the CPU,
+    wherever it was trained. The seconds are the thread's own, which other processes do not lengthen by taking turns,
+    and the median of rounds that take one or more together.
 
     Args:
         source: the texts.
@@ -35,8 +37,9 @@ class Footprint(Callback):
         module: Any = pl_module
         student = copy.deepcopy(module.student).cpu()
         texts = [record["text"] for record in islice(self.source, self.count)]
-        embedding = Timer("embed(student, texts)", globals={"embed": embed, "student": student, "texts": texts})
-        seconds = embedding.blocked_autorange(min_run_time=1.0).median
+        names = {"embed": embed, "student": student, "texts": texts}
+        rounds = Timer("embed(student, texts)", timer=time.thread_time, globals=names)
+        seconds = rounds.blocked_autorange(min_run_time=1.0).median
         figures = {
             "parameters": sum(p.numel() for p in student.parameters()) / 1e6,
             "texts_per_second": len(texts) / seconds,
