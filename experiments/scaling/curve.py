@@ -161,7 +161,7 @@ def main() -> None:
         lines += [f"### {task}", "", *table(points, task), ""]
     lines.append(f"Mean over seeds ± half the width of its 95% interval (Student's t). As good as {BASE} at: the "
                  f"fewest labels a class with which the mean accuracy of {BASE} is as high, linear in log(labels); "
-                 f"then the same of each seed's own curves, least to most. Commit {results.header['commit']}.")  # fmt: skip
+                 f"then the same of each seed's own, least to most. Commit {results.header['commit']}.")  # fmt: skip
     (folder / "worth.md").write_text("\n".join(lines) + "\n")
     draw(points, folder / "curve.png")
     print("\n".join(lines))

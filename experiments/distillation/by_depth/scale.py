@@ -37,7 +37,7 @@ def norms(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=40)
     asked = parser.parse_args()
     os.chdir(HERE.parents[2])
     grid = Grid.read(HERE / "grid.yaml", "--budget.steps", str(asked.steps))
