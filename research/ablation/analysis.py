@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 Arm = tuple[str, ...]  # its value of each axis, in their order
+NEAREST = {"+": "none", "-": "all"}  # what an arm that adds one objective, or leaves one out, is one step from
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,18 @@ class Analysis:
         return [one[part] + one.get(f"first_{part}", 0) for one in costs]
 
     def baseline(self, arm: Arm) -> Arm | None:
-        """The arm that has the baseline's values and is otherwise the same; None for itself, or if there is none."""
+        """The arm that has the baseline's values and is otherwise the same; None for itself, or if there is none.
+
+        Where that is ``none`` or ``all``, ``+NAME`` is compared with ``none`` and ``-NAME`` with ``all``, if the grid
+        has it: each differs from its own by one objective.
+        """
         chosen = self.header.get("baseline") or {}
         other = tuple(chosen.get(axis, value) for axis, value in zip(self.axes, arm, strict=True))
-        return other if other in self.arms and other != arm else None
+        nearest = tuple(
+            NEAREST.get(value[:1], given) if given in NEAREST.values() else given
+            for value, given in zip(arm, other, strict=True)
+        )
+        return next((one for one in (nearest, other) if one in self.arms and one != arm), None)
 
     @cached_property
     def comparisons(self) -> dict[tuple[Arm, str], Comparison]:

@@ -190,7 +190,7 @@ def told(plan: Plan, planned: Planned, seconds: float) -> str:
     """A line on a run that has ended: what it measured, or that it failed."""
     if not planned.job.done:
         return f"{planned}: FAILED after {duration(seconds)}, see {planned.job.folder}/log.txt"
-    metrics = planned.job.record()["metrics"]
+    metrics = plan.grid.measured(planned.job.record()["metrics"])
     figures = [f"{name} {metrics[name]:.4g}" if name in metrics else f"{name} missing" for name in plan.grid.metrics]
     if not any(run.job is planned.job for run in plan.runs):
         figures = ["comes first, done"]

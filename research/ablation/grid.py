@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, Self
 
 from research.ablation.search import Search
@@ -65,11 +66,13 @@ class Grid:
             whose values it shares with its arm. It may stand in a value of an axis too. ``{first}`` in other changes
             is the folder of that run, which has the arm's seed; an arm without it has no first run.
         metrics: which figures of a run are compared, and whether ``max`` or ``min`` is better.
+        means: metrics that are a mean of a run's figures, such as ``test/tasks/mean: [test/a/mcc, test/b/spearman]``.
         exclude: arms that have all values of an entry are left out.
         seeds: of the runs.
         seed_keys: further keys that take the seed, such as ``data.streams.NAME.init_args.shots_seed``.
         budget: of each run; the default is what its config says.
-        baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same.
+        baseline: values of axes; an arm is compared with the arm that has these, and is otherwise the same; ``+NAME``
+            with ``none`` and ``-NAME`` with ``all``, whichever of the two it is.
         search: what ``ablate --search`` looks for.
         cluster: what ``ablate --slurm`` asks for each run, by the names of sbatch: ``time`` in minutes, ``partition``,
             ``mem``, ``cpus_per_task``, ``gpus_per_node``, ``array_parallelism`` ...
@@ -80,6 +83,7 @@ class Grid:
     base: str | list[str]
     axes: dict[str, dict]  # bare: jsonargparse would make what a class_path in a dict[str, Any] describes
     metrics: dict[str, Literal["max", "min"]]
+    means: dict[str, list[str]] = field(default_factory=dict)
     exclude: list[dict] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2, 3, 4])
     seed_keys: list[str] = field(default_factory=list)
@@ -98,6 +102,9 @@ class Grid:
         for name in self.metrics:
             if not name.startswith(("test/", "validation/")):
                 raise UserError(f"metrics.{name}: a metric is called test/... or validation/...")
+        for name, parts in self.means.items():
+            if name not in self.metrics or not parts or any(part in self.means for part in parts):
+                raise UserError(f"means.{name}: must be one of the metrics, and the list of figures it is the mean of")
         if not self.metrics:
             raise UserError("metrics: give at least one, such as test/ce/accuracy: max")
         for axis, given in self.axes.items():
@@ -151,6 +158,16 @@ class Grid:
         """The file of its results: beside ``grid.yaml``, or in a folder that has another file's name."""
         folder = self.path.parent
         return (folder if self.path.stem == "grid" else folder / self.path.stem) / "results.jsonl"
+
+    @property
+    def figures(self) -> list[str]:
+        """What the metrics are, or are the means of."""
+        return [figure for metric in self.metrics for figure in self.means.get(metric, [metric])]
+
+    def measured(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """A run's figures, and the means of those that it has all of."""
+        whole = {name: parts for name, parts in self.means.items() if all(part in figures for part in parts)}
+        return {**figures} | {name: fmean(figures[part] for part in parts) for name, parts in whole.items()}
 
     def arms(self) -> list[Arm]:
         """All arms that are not excluded, the last axis moving fastest."""
@@ -261,7 +278,7 @@ def check_axis(axis: str, given: Mapping[Any, Any]) -> None:
 
 def located(message: str, arguments: list[str]) -> str:
     """The message, preceded by the file and line of the longest key that it begins with."""
-    key = message.split(":")[0] if not message.startswith("metrics.") else message.rsplit(":", 1)[0]
+    key = message.split(":")[0] if not message.startswith(("metrics.", "means.")) else message.rsplit(":", 1)[0]
     known = {setting.key: setting.where for setting in settings_of(arguments)}
     while key and key not in known:
         key = key.rpartition(".")[0]

@@ -11,9 +11,11 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from research.ablation.grid import FIRST, Arm, Grid
 from research.ablation.job import Job
+from research.ablation.record import by_figure
 from research.ablation.resolve import Resolved, fingerprint
 from research.ablation.results import Results, commit
 from research.errors import UserError
+from research.evaluation.run_log import objectives_of
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Plan:
     def __init__(self, grid: Grid, arms: list[Arm] | None = None) -> None:
         self.grid, self.arms = grid, grid.arms() if arms is None else arms
         self.folder = Path(grid.runs) / grid.name
-        self.testing = any(name.startswith("test/") for name in grid.metrics)
+        self.testing = any(name.startswith("test/") for name in grid.figures)
         self.firsts: dict[str, Planned] = {}  # by the job's key
         fingerprint.cache_clear()
         self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
@@ -56,7 +58,7 @@ class Plan:
         for arm, each in zip(self.arms, resolved, strict=True):
             if self.testing and not each.tested():
                 raise UserError(f"arm {arm}: data.streams: no stream has a test split; set test on one of them")
-        for metric in grid.metrics:
+        for metric in grid.figures:
             if arms is None and not any(each.can_give(metric) for each in resolved):
                 raise UserError(f"metrics.{metric}: no arm has an objective '{metric.split('/')[1]}', or callbacks")
         self.runs = [self._planned(arm, seed) for seed in grid.seeds for arm in self.arms]
@@ -134,6 +136,8 @@ class Plan:
             line["first"] = run.first.job.key
         if job.done:
             record = job.record()
+            record["examples"] = by_figure(record, objectives_of(self._resolve(run.arm).dump))
+            record["metrics"] = self.grid.measured(record["metrics"])
             if run.first is not None and run.first.job.done:
                 before = run.first.job.record()["cost"]
                 record["cost"] |= {f"first_{part}": before[part] for part in ("seconds", "tokens")}

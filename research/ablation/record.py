@@ -1,17 +1,14 @@
 """What the results keep of a finished run: its figures, what it cost, its curves, and which examples it got right."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xxhash
-import yaml
 
 from research.ablation.results import commit
 from research.callbacks.csv_log import CSVLog
-from research.evaluation.run_log import objectives_of
 
 POINTS = 50
 SAME = 1e-5  # float32 figures of the same answers differ by less
@@ -36,7 +33,7 @@ def record(folder: Path) -> dict[str, Any]:
             "peak_memory_gb": fit["peak_memory_gb"],
         },
         "curve": curve_of(rows),
-        "examples": examples_of(folder, tested),
+        "examples": examples_of(folder / "predictions.jsonl"),
     }
 
 
@@ -60,22 +57,33 @@ def even(steps: Sequence[int], count: int) -> list[int]:
     return [steps[round(i * (len(steps) - 1) / (count - 1))] for i in range(count)]
 
 
-def examples_of(folder: Path, tested: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """For each tested accuracy a digit an example, 1 where it is right, and a digest of the examples' places.
-
-    One stream may be classified by several objectives: those that answer otherwise than ``predict`` are left out.
-    """
-    path, streams = folder / "predictions.jsonl", dict[str, list[dict[str, Any]]]()
+def examples_of(path: Path) -> dict[str, dict[str, Any]]:
+    """For each classified stream a digit an example, 1 where it is right, and a digest of the examples' places."""
+    streams: dict[str, list[dict[str, Any]]] = {}
     for line in path.open(encoding="utf-8") if path.exists() else []:
         prediction = json.loads(line)
         if "gold" in prediction and "label" in prediction:
             streams.setdefault(prediction["stream"], []).append(prediction)
-    found = {}
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) if streams else None
-    for name, stream in objectives_of(config).items() if config else ():
-        answers, accuracy = streams.get(stream, []), tested.get(f"test/{name}/accuracy")
-        right = [one["gold"] == one["label"] for one in answers]
-        if accuracy is not None and right and math.isclose(sum(right) / len(right), accuracy, abs_tol=SAME):
-            places = xxhash.xxh3_64_hexdigest("\n".join(one["where"] for one in answers).encode())
-            found[f"test/{name}/accuracy"] = {"places": places, "scores": "".join(str(int(one)) for one in right)}
-    return found
+    for predictions in streams.values():
+        predictions.sort(key=lambda one: one["where"])  # arms of other batch sizes wrote them in another order
+    return {
+        name: {
+            "places": xxhash.xxh3_64_hexdigest("\n".join(one["where"] for one in predictions).encode()),
+            "scores": "".join(str(int(one["gold"] == one["label"])) for one in predictions),
+        }
+        for name, predictions in streams.items()
+    }
+
+
+def by_figure(record: Mapping[str, Any], objectives: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The examples of a record by the accuracy that they come to, given the stream of each objective.
+
+    Several objectives may classify one stream: those that answer otherwise than ``predict`` have none.
+    """
+    found = {f"test/{name}/accuracy": record["examples"].get(stream) for name, stream in objectives.items()}
+    return {
+        figure: examples
+        for figure, examples in found.items()
+        if examples and figure in record["metrics"]
+        if abs(examples["scores"].count("1") / len(examples["scores"]) - record["metrics"][figure]) < SAME
+    }

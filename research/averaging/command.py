@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from research.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from research.averaging.soup import State
 
 KEPT = ("epoch", "global_step", "pytorch-lightning_version", "hybrid")  # no optimiser: nothing trains on from a mean
@@ -29,6 +27,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     if not 0 <= chosen.start <= 1:
         raise UserError(f"--start is {chosen.start}; it must lie in [0, 1]")
+    from research.averaging.first import first_weights
     from research.averaging.soup import average, greedy
     from research.callbacks.checkpoint import AtomicCheckpointIO, load_checkpoint
 
@@ -39,7 +38,9 @@ def main(arguments: list[str]) -> int:
         taken = greedy(states, lambda state: validated(checkpoints[0], state, chosen.greedy))
     result = average([states[i] for i in taken])
     if chosen.start:
-        result = average([result, result | first_weights(checkpoints[0])], [1 - chosen.start, chosen.start])
+        first = first_weights(checkpoints[0]["hybrid"]["config"])
+        first = {f"student.model.{name}": tensor for name, tensor in first.items()}
+        result = average([result, result | first], [1 - chosen.start, chosen.start])
     AtomicCheckpointIO().save_checkpoint(with_weights(checkpoints[0], result), chosen.output)
     for i, path in enumerate(chosen.checkpoints):
         print(f"  {'averaged' if i in taken else 'left out'}  {path}")
@@ -50,23 +51,6 @@ def main(arguments: list[str]) -> int:
 def with_weights(checkpoint: dict[str, Any], state: State) -> dict[str, Any]:
     """What test, predict and validate read of a checkpoint, with other weights."""
     return {name: checkpoint[name] for name in KEPT} | {"state_dict": dict(state)}
-
-
-def first_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights that the backbone of a checkpoint's run began with; its heads began with nothing."""
-    from jsonargparse import ArgumentParser
-    from lightning import seed_everything
-
-    from research.models import Student
-
-    config = checkpoint["hybrid"]["config"]
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--student", type=Student)
-    student: Student = parser.instantiate(parser.parse_object({"student": config["model"]["student"]})).student
-    seed_everything(config["seed_everything"], verbose=False)
-    student.build()
-    assert student.model is not None
-    return {f"student.model.{name}": tensor for name, tensor in student.model.state_dict().items()}
 
 
 def validated(checkpoint: dict[str, Any], state: State, metric: str) -> float:

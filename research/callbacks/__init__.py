@@ -1,6 +1,7 @@
 """What watches a run: logs, checkpoints, summaries, forgetting, the mean of its weights; and loops around its steps."""
 
 from research.callbacks.example_losses import ExampleLosses
+from research.callbacks.footprint import Footprint
 from research.callbacks.forgetting import Forgetting
 from research.callbacks.generated_text import GeneratedText
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
@@ -9,10 +10,12 @@ from research.callbacks.similarity import SentenceSimilarity
 from research.callbacks.training_dynamics import TrainingDynamics
 from research.callbacks.transfer import Transfer
 from research.callbacks.weight_average import WeightAverage
+from research.callbacks.wise_ft import WiSEFT
 
 __all__ = [
     "ExampleLosses",
     "FirstOrderMAML",
+    "Footprint",
     "Forgetting",
     "GeneratedText",
     "ObjectiveGradients",
@@ -21,4 +24,5 @@ __all__ = [
     "TrainingDynamics",
     "Transfer",
     "WeightAverage",
+    "WiSEFT",
 ]

@@ -88,6 +88,9 @@ class EWC(Anchored):
             gradients = torch.autograd.grad(self.objective(step), weights, materialize_grads=True)
             torch._foreach_addcmul_(self.fisher, gradients, gradients)
             seen += 1
+        if not any(square.any() for square in self.fisher):
+            told = f"{type(self.objective).__name__} on one row has no gradient, so EWC would hold nothing fast"
+            raise UserError(f"model.objectives: {told}; give another objective")
         torch._foreach_div_(self.fisher, seen)
         student.train(was_training)
         self.objective.train()

@@ -32,6 +32,18 @@ def test_arms_are_compared_with_their_own_tasks_baseline(results_of: Callable[..
     assert (second.low, second.high) == pytest.approx(tuple(tested))
 
 
+@pytest.mark.parametrize("baseline", ["none", "all"])
+def test_an_objective_is_added_to_none_and_taken_from_all(baseline: str, results_of: Callable[..., Results]) -> None:
+    values = ["all", "-kd", "-nce", "none", "+kd", "+nce"]
+    figures = {("a", value): [{ACCURACY: 0.5}] for value in values} | {("b", v): [{ACCURACY: 0.5}] for v in values[:3]}
+    axes = {"task": ["a", "b"], "objectives": values}
+    analysis = Analysis(results_of(axes, figures, baseline={"objectives": baseline}))
+    against = {arm: analysis.baseline(arm) for arm in figures}
+    assert against["a", "-kd"] == ("a", "all") and against["a", "+nce"] == ("a", "none")
+    assert against["b", "-kd"] == ("b", "all") and against["a", baseline] is None
+    assert {against["a", "all"], against["a", "none"]} == {("a", baseline), None}
+
+
 def test_scores_of_the_same_examples_are_paired(results_of: Callable[..., Results]) -> None:
     rng = np.random.default_rng(0)
     answers = {arm: ["".join(map(str, (rng.random(300) < rate).astype(int))) for _ in range(3)]

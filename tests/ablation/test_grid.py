@@ -130,6 +130,17 @@ def test_first_runs_that_cannot_be_are_refused(read, old, new, told):
         read(FIRST.replace(old, new))
 
 
+def test_a_metric_may_be_the_mean_of_figures(read):
+    grid = read(
+        GRID.replace("{test/ce/accuracy: max}", "{test/mean: max, test/a/mcc: max}")
+        + "means: {test/mean: [test/a/mcc, test/b/spearman]}"
+    )
+    assert grid.figures == ["test/a/mcc", "test/b/spearman", "test/a/mcc"]
+    figures = {"test/a/mcc": 0.5, "test/b/spearman": 1.0}
+    assert grid.measured(figures) == figures | {"test/mean": 0.75}
+    assert grid.measured({"test/a/mcc": 0.5}) == {"test/a/mcc": 0.5}  # of a run that lacks a figure, no mean
+
+
 def test_the_command_line_overrules_the_file(read):
     assert read(GRID, "--seeds", "[9]").seeds == [9]
 
@@ -144,6 +155,7 @@ def test_the_command_line_overrules_the_file(read):
         ("steps: 200", "steps: 2, seconds: 3", "grid.yaml:11: budget: give either steps or seconds"),
         ("test/ce/accuracy: max", "ce/accuracy: max", "grid.yaml:12: metrics.ce/accuracy: a metric is called test/"),
         ("test/ce/accuracy: max", "test/ce/accuracy: up", "metrics.*must be one of 'max', 'min'|max"),
+        ("seeds: [3, 4]", "means: {test/m: [test/a/f1]}", "grid.yaml:9: means.test/m: must be one of the metrics, and"),
         ("{objectives: all}", "{objectives: every}", "baseline.objectives: no value is called every; there are all, -"),
         ("{objectives: all}", "{losses: all}", "grid.yaml:13: baseline.losses: no such axis; there are task, obj"),
         ("task: sst2, lr", "task: sst3, lr", r"grid.yaml:8: exclude\[0\].task: no value is called sst3; there are tr"),

@@ -4,9 +4,8 @@ import json
 
 import pytest
 import xxhash
-import yaml
 
-from research.ablation.record import POINTS, curve_of, examples_of, record
+from research.ablation.record import POINTS, by_figure, curve_of, examples_of, record
 
 ROWS = [{"step": str(n), "loss": str(1 / n), "validation/ce/loss": ""} for n in range(1, 301)]
 
@@ -29,19 +28,23 @@ def test_a_short_curve_is_kept_whole():
 
 def test_examples_are_right_or_not_in_the_order_of_their_places(tmp_path):
     lines = [
-        {"stream": "a", "where": "x:1", "gold": "yes", "label": "yes"},
-        {"stream": "b", "where": "y:1", "gold": 0.5, "value": 0.4},
         {"stream": "a", "where": "x:2", "gold": "no", "label": "yes"},
+        {"stream": "b", "where": "y:1", "gold": 0.5, "value": 0.4},
+        {"stream": "a", "where": "x:1", "gold": "yes", "label": "yes"},
         {"stream": "text", "where": "z:1", "embedding": [1.0]},
     ]
-    assert examples_of(tmp_path, {"test/ce/accuracy": 0.5}) == {}, "nothing is predicted"
     (tmp_path / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    streams = {"ce": "a", "few": "a", "other": "c", "mlm": "text"}
-    described = {name: {"init_args": {"stream": stream}} for name, stream in streams.items()} | {"l2": {}}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": {"objectives": described}}))
     digest = xxhash.xxh3_64_hexdigest(b"x:1\nx:2")
-    tested = {"test/ce/accuracy": 0.5, "test/few/accuracy": 0.25, "test/other/accuracy": 0.5, "test/ce/mcc": 0.5}
-    assert examples_of(tmp_path, tested) == {"test/ce/accuracy": {"places": digest, "scores": "10"}}
+    assert examples_of(tmp_path / "predictions.jsonl") == {"a": {"places": digest, "scores": "10"}}
+    assert examples_of(tmp_path / "none.jsonl") == {}
+
+
+def test_examples_are_those_of_the_objective_that_predicts_them():
+    one, two = {"places": "x", "scores": "10"}, {"places": "y", "scores": "01"}
+    metrics = {"test/ce/accuracy": 0.5, "test/few/accuracy": 0.25, "test/other/accuracy": 0.5, "test/ce/mcc": 0.5}
+    objectives = {"mlm": "text", "l2": "", "few": "a", "other": "b", "ce": "a", "untested": "a"}
+    found = by_figure({"metrics": metrics, "examples": {"a": one, "b": two}}, objectives)
+    assert found == {"test/ce/accuracy": one, "test/other/accuracy": two}
 
 
 def test_a_record_of_a_run_that_was_stopped_once(tmp_path):

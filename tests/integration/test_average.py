@@ -73,3 +73,15 @@ def test_refusals(program, runs, capsys, monkeypatch):
     checkpoint = str(program.run_folder("soup") / "checkpoints" / "last.ckpt")
     assert program("fit", "soup", *FEW, "--ckpt_path", checkpoint) == 2
     assert "an average of checkpoints, where no run can go on" in capsys.readouterr().err
+
+
+def test_wise_ft_tests_what_average_writes(program, runs):
+    def tested(name, *more):
+        folder = program.run_folder(name)
+        assert program("test", name, *FEW, "--ckpt_path", str(folder / "checkpoints" / "last.ckpt"), *more) == 0
+        return json.loads((folder / "test.json").read_text())["test/ce/loss"]
+
+    average(program, runs["one"], "--start", "0.25")
+    callback = {"class_path": "research.callbacks.WiSEFT", "init_args": {"start": 0.25}}
+    mixed, trained = tested("one", "--trainer.callbacks+", json.dumps(callback)), tested("one")
+    assert mixed == pytest.approx(tested("soup"), abs=1e-6) != pytest.approx(trained, abs=1e-6)

@@ -18,6 +18,7 @@ from research.objectives import (
     AnnealedClassification,
     CausalLM,
     Classification,
+    Contrastive,
     Distillation,
     HiddenDistillation,
     MaskedLM,
@@ -73,6 +74,13 @@ def test_language_models(name: str, tiny: Any, texts: list[str], batch_of: Any) 
     assert all(torch.equal(f, g) for f, g in zip(first, objective.fisher, strict=True))
     assert objective(Step({}, student, None, {})).item() == 0
     assert sum(bool(f.any()) for f in first) > 0.9 * len(first)
+
+
+def test_an_objective_that_compares_rows_is_refused(tiny: Any, texts: list[str], batch_of: Any) -> None:
+    student, objective = tiny("bert"), EWC(Contrastive("s"))
+    batch = batch_of(student, texts, objective.views())
+    with pytest.raises(UserError, match=r"model.objectives: Contrastive on one row has no gradient, so EWC would hold"):
+        objective.prepare(student, None, lambda stream, *views: iter([batch]))
 
 
 def test_knows_what_a_task_depends_on(tiny: Any, texts: list[str], batch_of: Any) -> None:
