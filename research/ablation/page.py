@@ -2,7 +2,7 @@
 
 from research.ablation.layout import ARROWS, DETAILS, Layout, name
 from research.ablation.plots import Drawing, bars, curves, forgetting, interactions, pareto
-from research.ablation.tables import MARKS, labels, repeat, title, told
+from research.ablation.tables import MARKS, labels, link, repeat, title, told
 from research.evaluation.frame import framed
 
 BODY = """
@@ -10,7 +10,7 @@ BODY = """
 <div class="wide"><table>
 <thead><tr>
 {%- for axis in layout.axes or ["arm"] %}<th scope="col">{{ axis }}</th>{% endfor %}
-{%- for column in layout.columns %}<th scope="col">{{ column }} {{ arrows[metrics[column.metric]] }}</th>
+{%- for column in layout.columns %}<th scope="col">{{ column }}&nbsp;{{ arrows[metrics[column.metric]] }}</th>
 {%- endfor %}</tr></thead>
 <tbody>
 {%- for row, cells in rows %}
@@ -29,7 +29,7 @@ BODY = """
 {{ picture("svg+xml", drawing.svg.encode(), drawing.title ~ ": " ~ drawing.text) }}</figure>
 {%- endfor %}{% endfor %}
 {%- for metric in metrics %}
-<h2>{{ layout.headed(metric) }}</h2>{{ table(details, layout.details(metric)) }}
+<h2>{{ layout.headed(metric) }}</h2>{{ table(details, layout.details(metric), ["baseline"]) }}
 {%- endfor %}
 <h2>Runs</h2>
 {%- for arm, runs in layout.analysis.arms.items() %}
@@ -37,8 +37,8 @@ BODY = """
 <p>Again, SEED standing for the seed of each: <code>{{ repeat(runs) }}</code></p>
 <ul>
 {%- for run in runs %}
-<li>seed {{ run.seed }}: {{ run.status }}, <a href="{{ run.run }}">{{ run.key }}</a>
-{%- if run.status == "done" %}, <a href="{{ run.run }}/config.yaml">config</a>
+<li>seed {{ run.seed }}: {{ run.status }}, <a href="{{ link(run) }}">{{ run.key }}</a>
+{%- if run.status == "done" %}, <a href="{{ link(run) }}/config.yaml">config</a>
 {%- if run.commit %}, commit {{ run.commit }}{% endif %}
 {%- for figure, value in run.metrics.items() if figure in metrics %}, {{ figure }} {{ value }}{% endfor %}
 {%- endif %}
@@ -64,6 +64,7 @@ def page(layout: Layout) -> str:
         marks=MARKS,
         name=name,
         repeat=repeat,
+        link=link,
     )
 
 

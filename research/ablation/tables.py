@@ -3,9 +3,10 @@
 import csv
 import io
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from research.ablation.analysis import Analysis, Arm
 from research.ablation.layout import ARROWS, DETAILS, Cell, Layout, name, number
@@ -99,6 +100,11 @@ def mean_cost(analysis: Analysis, arm: Arm, part: str) -> float | None:
     return interval(costs).mean if (costs := analysis.cost(arm, part)) else None
 
 
+def link(run: Mapping[str, Any]) -> str:
+    """The address of a run's folder, in a page or table beside the results."""
+    return quote(run["run"])
+
+
 def _markdown_cell(cell: Cell | None) -> str:
     if cell is None:
         return "left out"
@@ -107,7 +113,7 @@ def _markdown_cell(cell: Cell | None) -> str:
 
 
 def _links(runs: Iterable[dict[str, Any]]) -> tuple[str, str]:
-    shown = [f"[{run['seed']}]({run['run']})" + (f" {run['status']}" * (run["status"] != "done")) for run in runs]
+    shown = [f"[{run['seed']}]({link(run)})" + (f" {run['status']}" * (run["status"] != "done")) for run in runs]
     return ", ".join(shown), ", ".join(run["key"] for run in runs)
 
 

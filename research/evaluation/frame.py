@@ -11,17 +11,22 @@ FRAME = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; color: #222 }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 0 auto; padding: 1rem; color: #222 }
+p, li { max-width: 70rem }
 .wide, figure { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ccc; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .5rem; text-align: right; border-bottom: 1px solid #ccc; font-variant-numeric: tabular-nums }
 thead th { border-bottom: 2px solid #222 }
 th:first-child, th[scope=row] { text-align: left; font-weight: normal }
+td { white-space: nowrap }
+tbody th, td.name { max-width: 16rem; white-space: normal; overflow-wrap: break-word }
 td a { color: inherit }
+td small { display: block; white-space: normal }
 small, dt { color: #555 }
 dt { font-size: .9rem; margin-top: .8rem }
 dd { margin: 0; padding-left: .8rem; border-left: 3px solid #ccc; white-space: pre-wrap; overflow-wrap: anywhere }
-code { overflow-wrap: anywhere }
+h1, h2, h3, code, pre { overflow-wrap: anywhere }
+pre { white-space: pre-wrap }
 img, svg { max-width: 100%; height: auto }
 .wrong { border-left: 4px solid #c85200; padding-left: .8rem }
 </style>
@@ -33,12 +38,13 @@ img, svg { max-width: 100%; height: auto }
 </html>
 """
 PARTS = """\
-{% macro table(head, rows) %}
+{% macro table(head, rows, names=()) %}
 <div class="wide"><table>
 <thead><tr>{% for cell in head %}<th scope="col">{{ cell }}</th>{% endfor %}</tr></thead>
 <tbody>
 {%- for row in rows %}
-<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr><th scope="row">{{ row[0] }}</th>
+{%- for cell in row[1:] %}<td{% if head[loop.index] in names %} class="name"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {%- endfor %}
 </tbody></table></div>
 {%- endmacro %}
@@ -53,7 +59,8 @@ def framed(body: str, title: str, **values: Any) -> str:
     """A page from a Jinja template of its body, whose values are escaped.
 
     Args:
-        body: may call ``table(head, rows)``, rows beginning with their name, and ``picture(kind, data, words)``.
+        body: may call ``table(head, rows, names)``, rows beginning with their name and ``names`` being the heads of
+            further columns of names, and ``picture(kind, data, words)``.
         title: of the page.
         values: what the body shows.
     """

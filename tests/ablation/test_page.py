@@ -11,6 +11,7 @@ from research.ablation.analysis import Analysis
 from research.ablation.layout import Layout
 from research.ablation.page import page
 from research.ablation.results import Results
+from research.ablation.tables import link
 
 ACCURACY, STS = "test/ce/accuracy", "test/sts/spearman"
 
@@ -68,6 +69,7 @@ def test_page(text: str) -> None:
     )
     assert not [link for link in [*links, *tags.all("img", "src")] if "://" in link], "no network"
     assert not {"script", "link"} & {tag for tag, _ in tags.seen} and "Boom &lt;script&gt;" in text
+    assert link({"run": "../50% of/a b"}) == "../50%25%20of/a%20b"
     assert "0.900</a> <small>(1 of 2 seeds, 1 failed)</small>" in text.replace("</strong>", "")
 
 
