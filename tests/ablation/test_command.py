@@ -62,7 +62,8 @@ def reference(tmp_path, name, *options):
     lines = [json.loads(line) for line in (tmp_path / name / "predictions.jsonl").open()]
     with (tmp_path / name / "metrics.csv").open() as file:
         loss = [float(row["loss"]) for row in csv.DictReader(file) if row["loss"]]
-    right = "".join("1" if line["label"] == line["gold"] else "0" for line in lines if line["stream"] == "intents")
+    answers = sorted((line for line in lines if line["stream"] == "intents"), key=lambda line: line["where"])
+    right = "".join("1" if line["label"] == line["gold"] else "0" for line in answers)
     return json.loads((tmp_path / name / "test.json").read_text()), right, loss
 
 
