@@ -102,6 +102,10 @@ class Grid:
             raise UserError("metrics: give at least one, such as test/ce/accuracy: max")
         for axis, given in self.axes.items():
             check_axis(axis, given)
+            for name in (axis, *self.values(axis)):
+                if name.splitlines() != [name]:
+                    told = "give it a name of one line, {NAME: {KEY: VALUE}}"
+                    raise UserError(f"axes.{axis}: {name!r} cannot stand in a table; {told}")
         self.baseline = self._chosen("baseline", self.baseline)
         self.exclude = [self._chosen(f"exclude[{i}]", entry) for i, entry in enumerate(self.exclude)]
         if not self.arms():

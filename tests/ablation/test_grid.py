@@ -130,6 +130,15 @@ def test_first_runs_that_cannot_be_are_refused(read, old, new, told):
         read(FIRST.replace(old, new))
 
 
+def test_values_that_cannot_stand_in_a_table_are_refused(read):
+    with pytest.raises(
+        UserError, match=r"grid.yaml:6: axes.objectives: 'a\\nb' cannot stand in a table; give it a name"
+    ):
+        read(GRID.replace("{leave_one_out: [mlm, kd]}", '{"a\\nb": {}}'))
+    with pytest.raises(UserError, match=r"axes\.lr: '' cannot stand in a table"):
+        read(GRID.replace("[1.0e-4, 3.0e-4]", '[""]'))
+
+
 def test_the_command_line_overrules_the_file(read):
     assert read(GRID, "--seeds", "[9]").seeds == [9]
 

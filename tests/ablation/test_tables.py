@@ -61,6 +61,15 @@ def test_markdown_leads_to_the_runs(layout: Layout) -> None:
     assert "`python -m research.cli fit --config sst_2_all.yaml --seed_everything SEED`" in line
 
 
+def test_markdown_shows_names_as_they_are(results_of: Callable[..., Results]) -> None:
+    results = results_of({"a|b": ["<script>", "x < 1"]}, {("<script>",): measured(0.5), ("x < 1",): measured(0.5)})
+    results.runs[0]["run"] = "runs/a (b)/c d"
+    results.runs[0]["options"] = ["--a", "<b>|c"]
+    text = markdown(Layout(Analysis(results)), Path())
+    assert r"| a\|b |" in text and r"| \<script> |" in text and "| x < 1 |" in text
+    assert "[0](runs/a%20%28b%29/c%20d)" in text and r"`python -m research.cli fit --a '<b>\|c'`" in text
+
+
 def test_figures_name_the_commits_of_their_runs(layout: Layout) -> None:
     layout.analysis.arms["trec", "all"][0]["commit"] = "def5678"
     assert "`python -m research.cli ablate` at commit def5678, abc1234; experiments" in markdown(layout, Path())
