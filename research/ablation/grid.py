@@ -188,7 +188,8 @@ class Grid:
         options = self._at(coordinates)
         if not any(FIRST in option for option in options):
             return Arm(coordinates, options)
-        changes = [self.axes[axis].get(value) for axis, value in coordinates.items()]
+        changes = [change for axis, value in coordinates.items()
+                   for name, change in self.axes[axis].items() if named(name) == value]  # fmt: skip
         given = [change["first"] for change in changes if isinstance(change, dict) and "first" in change]
         if not (given := given or [self.first] * bool(self.first)):
             raise UserError(f"arm {Arm(coordinates, [])}: {FIRST} stands for a first run; say which by the key first")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from research.evaluation.plot import MARKS, entries, plain, row, svg
+from research.evaluation.plot import ABREAST, MARKS, entries, plain, same, svg
 from research.evaluation.run_log import Curve, RunLog
 
+TITLE = 36  # characters above a panel
 POINTS = 400  # of a drawn line; more are averaged
 SHARES = 20  # of a line of shares, each of so many steps that it is one
 Lines = Mapping[str, Curve]
@@ -78,7 +79,7 @@ def draw(panel: Panel, logs: Sequence[RunLog]) -> str | None:
     names = list(dict.fromkeys(name for lines in drawn for name in lines))
     if not names:
         return None
-    figure, axes = row(len(logs))
+    figure, axes = same(len(logs))
     for ax, log, lines in zip(axes, logs, drawn, strict=True):
         for name, curve in lines.items():
             i = names.index(name)
@@ -87,11 +88,12 @@ def draw(panel: Panel, logs: Sequence[RunLog]) -> str | None:
             ax.plot(steps, values, MARKS[i % 4], color=f"C{i % 10}", label=plain(name), marker=marker)
         ax.set(
             xlabel="training step (batch)",
-            title=plain(log.name) if len(logs) > 1 else None,
+            title=plain(log.name, TITLE) if len(logs) > 1 else None,
             yscale=_scale(panel, drawn),
         )
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel(panel.unit)
+    for ax in axes[::ABREAST]:
+        ax.set_ylabel(panel.unit)
     if panel.limits is not None:
         low, high = panel.limits
         axes[0].set_ylim(low, high if np.isfinite(high) else 1.05 * _finite(drawn).max())

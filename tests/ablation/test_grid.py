@@ -110,6 +110,7 @@ def test_a_run_that_comes_first_shares_the_axes_that_it_names(read, tmp_path):
     assert {arm.first.options[-1] for arm in read(inside).arms() if arm.first} == {f"{folder}/teacher.yaml"}
     both = FIRST.replace("alone: {}", "own: {first: {config: own.yaml}, model.teacher: '{first}'}")
     assert read(both).arms()[0].first.options[-1] == f"{folder}/own.yaml"  # rather than the grid's
+    assert read(both.replace("own: {", "1: {")).arms()[0].first.options[-1] == f"{folder}/own.yaml"
 
 
 @pytest.mark.parametrize(

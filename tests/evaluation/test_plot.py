@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from research.evaluation.plot import LONGEST, entries, panels, plain, svg
+from research.evaluation.plot import ABREAST, LONGEST, entries, panels, plain, same, svg
 
 
 @pytest.mark.parametrize("name", [r"$\nosuch$", "a$b", "_hidden", "<script>alert(1)</script>", "--> ]]> &", "外卖"])
@@ -31,3 +31,11 @@ def test_the_legend_has_what_any_panel_shows() -> None:
     axes[1].plot([0, 1], label="a")
     axes[1].plot([0, 1], label="b")
     assert entries(axes)[1] == ["a", "b"]
+
+
+def test_many_panels_stand_in_rows() -> None:
+    figure, axes = same(ABREAST + 2)
+    figure.draw_without_rendering()
+    assert len(axes) == len(figure.axes) == ABREAST + 2
+    assert len({round(ax.bbox.y0) for ax in axes}) == 2 and min(ax.bbox.width for ax in axes) > 3 * figure.dpi
+    assert all(any(label.get_visible() for label in ax.get_xticklabels()) for ax in axes)
