@@ -15,14 +15,18 @@ TEMPLATE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; color: #111 }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 0 auto; padding: 1rem; color: #111 }
+p, li { max-width: 70rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 1rem 0 }
-th, td { padding: .25rem .75rem; text-align: left; border-bottom: 1px solid #ccc }
+th, td { padding: .25rem .5rem; text-align: left; border-bottom: 1px solid #ccc }
 thead th { border-bottom: 2px solid #111 }
+td { white-space: nowrap }
+tbody th, td.name { max-width: 16rem; white-space: normal; overflow-wrap: break-word }
 td a { color: inherit }
-small { color: #555 }
-code { overflow-wrap: anywhere }
+td small { color: #555; display: block; white-space: normal }
+h1, h3, code, pre { overflow-wrap: anywhere }
+pre { white-space: pre-wrap }
 img { max-width: 100% }
 figure { margin: 1rem 0 }
 </style>
@@ -33,7 +37,7 @@ figure { margin: 1rem 0 }
 <div class="wide"><table>
 <thead><tr>
 {%- for axis in layout.axes or ["arm"] %}<th scope="col">{{ axis }}</th>{% endfor %}
-{%- for column in layout.columns %}<th scope="col">{{ column }} {{ arrows[metrics[column.metric]] }}</th>
+{%- for column in layout.columns %}<th scope="col">{{ column }}&nbsp;{{ arrows[metrics[column.metric]] }}</th>
 {%- endfor %}</tr></thead>
 <tbody>
 {%- for row, cells in rows %}
@@ -57,7 +61,8 @@ figure { margin: 1rem 0 }
 <thead><tr>{% for head in details %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
 <tbody>
 {%- for row in layout.details(metric) %}
-<tr><th scope="row">{{ row[0] }}</th>{% for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr><th scope="row">{{ row[0] }}</th>{% for head, cell in details[1:] | zip(row[1:]) -%}
+<td{% if head == "baseline" %} class="name"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {%- endfor %}
 </tbody></table></div>
 {%- endfor %}
@@ -86,6 +91,7 @@ def page(layout: Layout, folder: Path) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True)
+    environment.filters["zip"] = zip
     environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     return environment.from_string(TEMPLATE).render(
         title=title(layout.analysis),

@@ -3,10 +3,12 @@
 import csv
 import io
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from research.ablation.analysis import Analysis, Arm
 from research.ablation.layout import ARROWS, DETAILS, Cell, Layout, name, number
@@ -101,8 +103,8 @@ def mean_cost(analysis: Analysis, arm: Arm, part: str) -> float | None:
 
 
 def link(run: dict[str, Any], folder: Path) -> str:
-    """A run's folder, as seen from another."""
-    return Path(os.path.relpath(run["run"], folder)).as_posix()
+    """The address of a run's folder, as seen from another."""
+    return quote(Path(os.path.relpath(run["run"], folder)).as_posix())
 
 
 def _markdown_cell(cell: Cell | None) -> str:
@@ -121,5 +123,10 @@ def _links(runs: Iterable[dict[str, Any]], folder: Path) -> tuple[str, str]:
 
 def _pipes(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table, or nothing if it has no rows."""
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (head, *rows)]
+    lines = [f"| {' | '.join(map(escaped, row))} |" for row in (head, *rows)]
     return ["\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])] if lines[1:] else ["No run is done."]
+
+
+def escaped(cell: str) -> str:
+    """A bar would end the cell, and what looks like a tag would not be shown; between backticks it is."""
+    return re.sub(r"\|" if cell.startswith("`") else r"\||<(?=[a-zA-Z/!?])", r"\\\g<0>", cell)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from research.ablation.development import Development
 from research.ablation.results import Results, commit
 from research.ablation.study import ERROR, Study, shown
+from research.ablation.tables import escaped
 from research.callbacks.pruning import PRUNED
 
 STATUS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -64,7 +65,7 @@ def table(study: Study, trials: list[FrozenTrial]) -> list[str]:
         value = "" if trial.value is None else shown(trial.value)
         drawn = (trial.params.get(name, "") for name in settings)
         rows.append([str(trial.number), status + after, value, *map(shown, drawn)])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(map(escaped, row))} |" for row in rows]
 
 
 def replace(path: Path, text: str) -> None:

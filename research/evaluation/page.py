@@ -16,14 +16,16 @@ TEMPLATE = """<!doctype html>
 <title>{{ logs | map(attribute="name") | join(", ") }}</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; }
+h1, li, .wrong { overflow-wrap: anywhere; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child { text-align: left; }
-figure { margin: 0; overflow-x: auto; }
+th { max-width: 16rem; overflow-wrap: break-word; }
+th:first-child { text-align: left; min-width: 12rem; }
+figure { margin: 0; }
 svg { max-width: 100%; height: auto; }
 .wrong { border-left: 4px solid #c85200; padding-left: .8rem; }
 </style>
-<h1>{{ logs | map(attribute="name") | join(", ") }}</h1>
+<h1>{% if logs | length == 1 %}{{ logs[0].name }}{% else %}{{ logs | length }} runs{% endif %}</h1>
 <ul>
 {% for log in logs %}<li><b>{{ log.name }}</b> ({{ log.folder }}): {{ log.end }}</li>
 {% endfor %}</ul>

@@ -18,7 +18,8 @@ PAGE = """<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left; max-width: 16rem; overflow-wrap: break-word }
+h1, h2, dt, li { overflow-wrap: anywhere }
 dt { color: #555; font-size: .9rem; margin-top: .8rem }
 dd { margin: 0; padding-left: .8rem; border-left: 3px solid #c8c8c8; white-space: pre-wrap; overflow-wrap: anywhere }
 img { max-width: 100% }
@@ -39,7 +40,7 @@ img { max-width: 100% }
 <p>{{ section.note }}</p>
 {%- endif %}
 {%- if section.picture %}
-<img src="data:image/png;base64,{{ section.picture.png | base64 }}" alt="{{ section.picture.words }}">
+<img src="data:image/svg+xml;base64,{{ section.picture.svg | base64 }}" alt="{{ section.picture.words }}">
 {%- endif %}
 {%- if section.table %}
 <table>
@@ -73,7 +74,7 @@ def write_page(title: str, chapters: Mapping[str, Sequence[Section]], path: Path
     from jinja2 import Environment
 
     environment = Environment(autoescape=True)
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     html = environment.from_string(PAGE).render(title=title, chapters=chapters)
     work = path.with_name(f".{path.name}.new")
     try:
