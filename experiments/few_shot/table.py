@@ -33,21 +33,33 @@ def report(results: dict[str, Any]) -> str:
     lines += ["", "### STS-B afterwards, mean (least)", "", *grid(sts, lambda v: f"{mean(v):.3f} ({min(v):.3f})")]
     lines += ["", "### The hybrid against the best other arm", ""]
     lines += ["| set | best other | difference in points | 95% interval | p |", "|---|---|---|---|---|"]
+    differences = []
     for set_, arms in results["test"].items():
         others = [arm for arm in arms if arm != HYBRID]
         if HYBRID not in arms or not others:
             continue
         best = max(others, key=lambda arm: mean(accuracy[set_][arm]))
-        difference = digits(arms[HYBRID]) - digits(arms[best])
-        low, high, p = statistics.resampled(difference)
-        lines.append(
-            f"| {set_} | {best} | {100 * difference.mean():+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.4f} |"
-        )
+        differences.append(digits(arms[HYBRID]) - digits(arms[best]))
+        lines.append(f"| {set_} | {best} | {compared(differences[-1])} |")
+    if len(differences) > 1:
+        lines.append(f"| mean of the sets | the best of each | {compared(of_all(differences))} |")
     return "\n".join([
         *lines, "",
         "Accuracy in percent: mean over seeds and half the width of its 95% interval (Student's t). The last table "
         "pairs both arms by seed and text: the bootstrap over both, with Student's t for few seeds.",
     ])  # fmt: skip
+
+
+def compared(difference: np.ndarray) -> str:
+    """Mean, 95% interval and p of differences (seeds, texts)."""
+    low, high, p = statistics.resampled(difference)
+    return f"{100 * difference.mean():+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {p:.4f}"
+
+
+def of_all(differences: list[np.ndarray]) -> np.ndarray:
+    """The sets' (seeds, texts) side by side, scaled so that each set counts as much in their mean."""
+    texts = sum(each.shape[1] for each in differences)
+    return np.hstack([each * (texts / len(differences) / each.shape[1]) for each in differences])
 
 
 def grid(figures: dict[str, dict[str, list[float]]], shown: Any) -> list[str]:

@@ -58,6 +58,8 @@ def searched(grid: Grid, asked: Mapping[str, str]) -> list[Job] | None:
     chosen = search.fixed | {axis: value for axis, value in asked.items() if axis not in search.space}
     if (arm := arm_of(grid, chosen)) is None:
         return None
+    whole = {key for key, ends in search.space.items() if search.whole(ends)}
+    drawn = {key: value.removesuffix(".0") if key in whole else value for key, value in drawn.items()}  # W&B's 16.0
     arm = Arm(arm.coordinates, [*arm.options, *search.options(drawn)])
     seed, resolved = search.seeds[0], Development(arm)
     key = resolved.key(seed, grid.seed_keys)

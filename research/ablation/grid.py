@@ -109,6 +109,10 @@ class Grid:
             raise UserError("metrics: give at least one, such as test/ce/accuracy: max")
         for axis, given in self.axes.items():
             check_axis(axis, given)
+            for name in (axis, *self.values(axis)):
+                if name.splitlines() != [name]:
+                    told = "give it a name of one line, {NAME: {KEY: VALUE}}"
+                    raise UserError(f"axes.{axis}: {name!r} cannot stand in a table; {told}")
         self.baseline = self._chosen("baseline", self.baseline)
         self.exclude = [self._chosen(f"exclude[{i}]", entry) for i, entry in enumerate(self.exclude)]
         if not self.arms():
@@ -201,7 +205,8 @@ class Grid:
         options = self._at(coordinates)
         if not any(FIRST in option for option in options):
             return Arm(coordinates, options)
-        changes = [self.axes[axis].get(value) for axis, value in coordinates.items()]
+        changes = [change for axis, value in coordinates.items()
+                   for name, change in self.axes[axis].items() if named(name) == value]  # fmt: skip
         given = [change["first"] for change in changes if isinstance(change, dict) and "first" in change]
         if not (given := given or [self.first] * bool(self.first)):
             raise UserError(f"arm {Arm(coordinates, [])}: {FIRST} stands for a first run; say which by the key first")

@@ -1,5 +1,6 @@
 """The tables of a grid in LaTeX."""
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -11,13 +12,14 @@ MARKS = {1: r"$^{\bigtriangleup}$", 0: "", -1: r"$^{\bigtriangledown}$"}
 PAPER = [0, 6, 7, 8, 9, 11, 12]  # of DETAILS, what a paper's page has room for
 ESCAPES = str.maketrans({
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "*": "{*}",
-    "<": r"$<$", ">": r"$>$", "±": r"$\pm$", "∞": r"$\infty$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+    "<": r"$<$", ">": r"$>$", "|": r"$|$", "±": r"$\pm$", "∞": r"$\infty$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
     "▲": r"$^{\bigtriangleup}$", "▼": r"$^{\bigtriangledown}$", **{one: rf"\{one}" for one in "&%$#_{}"},
 })  # fmt: skip
 
 
 def latex(layout: Layout) -> str:
-    """Two ``table`` environments for a paper that uses the package ``booktabs``: the arms, and the comparisons."""
+    """``table`` environments for a paper with the packages ``booktabs`` and ``graphicx``: the arms, and each metric's
+    comparisons. One that is wider than the text is scaled down to it."""
     analysis, width = layout.analysis, len(layout.axes) or 1
     groups = [(task, len(list(columns))) for task, columns in groupby(layout.columns, lambda column: column.task)]
     metrics = [rf"{_tex(short(c.metric))} ${ARROWS[analysis.metrics[c.metric]]}$" for c in layout.columns]
@@ -33,21 +35,22 @@ def latex(layout: Layout) -> str:
     for row, cells in zip(layout.rows, layout.cells, strict=True):
         lines.append(" & ".join([*map(_tex, labels(layout, row)), *map(_cell, cells)]) + r" \\")
     lines.append(r"\bottomrule")
-    notes = rf"\footnotesize {' '.join(map(_tex, layout.notes()))}"
+    notes = rf"\footnotesize\raggedright {' '.join(map(_tex, layout.notes()))}"
     arms = _environment("l" * width + "c" * len(layout.columns), lines, _tex(title(analysis)), "arms", notes)
-    parts = [f"% {told(analysis)}", r"% \usepackage{booktabs}", arms]
-    compared = [(metric, row) for metric in analysis.metrics for row in layout.details(metric) if row[5] != "-"]
-    if compared:
-        lines = [r"\toprule", " & ".join(["metric", *map(_tex, [DETAILS[i] for i in PAPER])]) + r" \\", r"\midrule"]
-        lines += [" & ".join(map(_tex, [short(metric), *(row[i] for i in PAPER)])) + r" \\" for metric, row in compared]
-        lines.append(r"\bottomrule")
-        caption = f"{_tex(title(analysis))}: each arm against its baseline."
-        parts.append(_environment("ll" + "r" * (len(PAPER) - 1), lines, caption, "comparisons"))
+    parts = [f"% {' '.join(told(analysis).splitlines())}", r"% \usepackage{booktabs,graphicx}", arms]
+    for number, metric in enumerate(analysis.metrics, 1):
+        if not (compared := [row for row in layout.details(metric) if row[5] != "-"]):
+            continue
+        rows = [[row[i] for i in PAPER] for row in (DETAILS, *compared)]
+        head, *lines = [" & ".join(map(_tex, row)) + r" \\" for row in rows]
+        lines = [r"\toprule", head, r"\midrule", *lines, r"\bottomrule"]
+        caption = f"{_tex(title(analysis))}: {_tex(short(metric))} of each arm against its baseline."
+        parts.append(_environment("l" + "r" * (len(PAPER) - 1), lines, caption, f"comparisons-{number}"))
     return "\n".join(parts)
 
 
 def _tex(text: str) -> str:
-    return text.translate(ESCAPES)
+    return re.sub(r"(?<!\S)-(?=\d)", "$-$", text.translate(ESCAPES))
 
 
 def _cell(cell: Cell | None) -> str:
@@ -55,12 +58,14 @@ def _cell(cell: Cell | None) -> str:
         return "left out"
     text = _tex(cell.text)
     text = (rf"\textbf{{{text}}}" if cell.best else text) + MARKS[cell.sign]
-    return f"{text} ({_tex(cell.remark)})" if cell.remark else text
+    return rf"\shortstack{{{text}\\\scriptsize ({_tex(cell.remark)})}}" if cell.remark else text
 
 
 def _environment(columns: str, lines: Sequence[str], caption: str, label: str, *below: str) -> str:
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}", *(rf"\par {text}" for text in below),
+        rf"\sbox0{{\begin{{tabular}}{{{columns}}}", *lines, r"\end{tabular}}%",
+        r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
+        *(rf"\par\smallskip {{{text}\par}}" for text in below),
         r"\end{table}", "",
     ])  # fmt: skip

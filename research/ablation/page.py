@@ -26,7 +26,7 @@ BODY = """
 <h2>{{ heading }}</h2>
 {%- for drawing in drawings %}
 <figure><figcaption>{{ drawing.title }}</figcaption>
-{{ picture("svg+xml", drawing.svg.encode(), drawing.title ~ ": " ~ drawing.text) }}</figure>
+{{ picture(drawing.svg, drawing.title ~ ": " ~ drawing.text) }}</figure>
 {%- endfor %}{% endfor %}
 {%- for metric in metrics %}
 <h2>{{ layout.headed(metric) }}</h2>{{ table(details, layout.details(metric), ["baseline"]) }}

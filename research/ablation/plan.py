@@ -12,7 +12,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from research.ablation.grid import FIRST, Arm, Grid
 from research.ablation.job import Job
 from research.ablation.record import by_figure
-from research.ablation.resolve import Resolved, fingerprint
+from research.ablation.resolve import Resolved, forget
 from research.ablation.results import Results, commit
 from research.errors import UserError
 from research.evaluation.run_log import objectives_of
@@ -51,7 +51,7 @@ class Plan:
         self.folder = Path(grid.runs) / grid.name
         self.testing = any(name.startswith("test/") for name in grid.figures)
         self.firsts: dict[str, Planned] = {}  # by the job's key
-        fingerprint.cache_clear()
+        forget()
         self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
         resolved = [self._resolve(arm) for arm in tqdm(self.arms, "checking", unit="arm", leave=False, disable=None)]
         self.left_out = {str(arm): each.left_out for arm, each in zip(self.arms, resolved, strict=True)}

@@ -2,8 +2,8 @@
 
 import inspect
 import json
+import os
 import pydoc
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from research.data.cache import key
 from research.data.mixture import MixtureDataModule
 from research.data.sources import Source
 from research.errors import UserError
-from research.models.backbone import files_digest
+from research.models.backbone import files_digest, folder_digest, resolve
 from research.module import HybridModule
 from research.training_cli import TrainingCLI
 
 FREE = ("run", "ckpt_path", "weights_only", "seed_everything")  # alter no figure, or are in the key for themselves
-FREE_OF_TRAINER = ("logger", "enable_progress_bar", "default_root_dir")
+FREE_OF = {"trainer": ("logger", "enable_progress_bar", "default_root_dir"), "data": ("cache",)}
 
 
 class Resolved(TrainingCLI):
@@ -45,7 +45,7 @@ class Resolved(TrainingCLI):
             except UserError as error:
                 if not (arm.first and FIRST in str(error) and hasattr(self, "dump")):
                     raise
-            self.digests = sorted({*digests_of_data(self.dump), *digests_of_files(self.dump["model"])})
+            self.digests = digests(self.decisive())
         except UserError as error:
             raise UserError(f"{called}: {error}") from error
         for name in ("model", "datamodule", "config_init"):
@@ -70,33 +70,60 @@ class Resolved(TrainingCLI):
 
     def key(self, *more: object) -> str:
         """What decides a run's figures, and ``more``, as a short digest."""
+        return key(self.decisive(), self.digests, *more)[:12]
+
+    def decisive(self) -> dict[str, Any]:
+        """The part of the config that decides a run's figures."""
         config = {name: value for name, value in self.dump.items() if name not in FREE}
-        config["trainer"] = {k: v for k, v in config["trainer"].items() if k not in FREE_OF_TRAINER}
-        return key(config, self.digests, *more)[:12]
+        for part, free in FREE_OF.items():
+            config[part] = {name: value for name, value in config[part].items() if name not in free}
+        return config
 
 
-def digests_of_data(config: Any) -> Iterator[str]:
-    """Of the sources in a config, whatever part of it asks for them."""
-    for part in parts(config):
-        if isinstance(part, dict) and is_source(part) and not any(FIRST in word for word in words(part)):
-            yield fingerprint(json.dumps(part))
+def digests(config: Any) -> dict[str, str]:
+    """Of all that a config names and a run reads, by its description: sources; files, folders and packages."""
+    made = [part for part in parts(config) if isinstance(part, dict) and is_source(part)]
+    sources = {json.dumps(part, sort_keys=True) for part in made if not any(FIRST in word for word in words(part))}
+    found = {described: fingerprint(described) for described in sources}
+    for word in words(without_sources(config)):
+        if (digest := content(word)) is not None:
+            found[word] = digest
+    return found
 
 
 @cache
 def fingerprint(described: str) -> str:
-    """Of a source, read once for all arms; ``fingerprint.cache_clear()`` before the data may have changed."""
+    """Of a source, read once for all arms; :func:`forget` before the data may have changed."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--source", type=Source)
     source: Source = parser.instantiate(parser.parse_object({"source": json.loads(described)})).source
     return source.fingerprint()
 
 
-def digests_of_files(config: Any) -> Iterator[str]:
-    """Of the files and folders that a config names, such as a teacher's checkpoint."""
-    for path in {Path(word).expanduser() for word in words(config) if "/" in word}:
-        files = [file for file in (path, *path.rglob("*")) if file.is_file() and file.stat().st_size]
-        if files:
-            yield files_digest(files)
+@cache
+def content(word: str) -> str | None:
+    """A digest of the file, folder or ``package:NAME`` that a word of a config is, None if it is none.
+
+    The name of a folder has a slash: other words are names of streams and the like, also where such a folder lies.
+    """
+    if word.startswith("package:"):
+        return folder_digest(Path(resolve(word)))
+    path = Path(os.path.expanduser(word.removeprefix("fairseq:")))  # leaves alone what begins with ~ and is no home
+    inside = path.rglob("*") if "/" in word and path.name not in ("", "..") and os.path.isdir(path) else ()
+    files = [file for file in (path, *inside) if os.path.isfile(file) and os.path.getsize(file)]
+    return files_digest(files) if files else None
+
+
+def forget() -> None:
+    """What has been read may have changed."""
+    fingerprint.cache_clear()
+    content.cache_clear()
+
+
+def without_sources(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {} if is_source(config) else {name: without_sources(value) for name, value in config.items()}
+    return [without_sources(value) for value in config] if isinstance(config, list) else config
 
 
 def is_source(described: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -119,5 +120,10 @@ def _links(runs: Iterable[dict[str, Any]]) -> tuple[str, str]:
 
 def _pipes(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table, or nothing if it has no rows."""
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (head, *rows)]
+    lines = [f"| {' | '.join(map(escaped, row))} |" for row in (head, *rows)]
     return ["\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])] if lines[1:] else ["No run is done."]
+
+
+def escaped(cell: str) -> str:
+    """A bar would end the cell, and what looks like a tag would not be shown; between backticks it is."""
+    return re.sub(r"\|" if cell.startswith("`") else r"\||<(?=[a-zA-Z/!?])", r"\\\g<0>", cell)

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from research.ablation.development import Development
 from research.ablation.results import Results, commit
 from research.ablation.study import ERROR, Study, shown
+from research.ablation.tables import escaped
 from research.callbacks.pruning import PRUNED
 from research.files import write_whole
 
@@ -67,4 +68,4 @@ def table(study: Study, trials: list[FrozenTrial]) -> list[str]:
         value = "" if trial.value is None else shown(trial.value)
         drawn = (trial.params.get(name, "") for name in settings)
         rows.append([str(trial.number), status + after, value, *map(shown, drawn)])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(map(escaped, row))} |" for row in rows]

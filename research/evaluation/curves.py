@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from research.evaluation.plot import MARKS, canvas, save
+from research.evaluation.plot import MARKS, canvas, plain, save
 from research.evaluation.rows import rows_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def draw_losses(metrics: Path, out: Path) -> None:
         for i, (name, (steps, losses)) in enumerate(curves.items()):
             width = max(len(losses) // 20, 1)
             smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
-            (line,) = axes.plot(steps[width - 1 :], smooth, MARKS[i % 4], label=name)
+            (line,) = axes.plot(steps[width - 1 :], smooth, MARKS[i % 4], label=plain(name))
             axes.plot(steps, losses, color=line.get_color(), alpha=0.25, linewidth=0.8)
         axes.set(ylabel="loss (nats)", yscale="log")
 
@@ -34,7 +34,7 @@ def draw_mixture(curves: Curves, out: Path, title: str) -> None:
 
     def draw(axes: "Axes", curves: Curves) -> None:
         for i, (name, (steps, probabilities)) in enumerate(curves.items()):
-            axes.plot(steps, probabilities, MARKS[i % 4], label=name)
+            axes.plot(steps, probabilities, MARKS[i % 4], label=plain(name))
         axes.set(ylabel="probability of a step", ylim=(0, 1))
 
     _save(out, title, curves, draw)
@@ -55,5 +55,5 @@ def curves_of(metrics: Path, prefix: str) -> Curves:
 def _save(out: Path, title: str, curves: Curves, draw: "Callable[[Axes, Curves], None]") -> None:
     figure, axes = canvas()
     draw(axes, curves)
-    axes.set(xlabel="training step", title=title)
+    axes.set(xlabel="training step", title=plain(title))
     save(figure, axes, out)

@@ -25,7 +25,7 @@ td small { display: block; white-space: normal }
 small, dt { color: #555 }
 dt { font-size: .9rem; margin-top: .8rem }
 dd { margin: 0; padding-left: .8rem; border-left: 3px solid #ccc; white-space: pre-wrap; overflow-wrap: anywhere }
-h1, h2, h3, code, pre { overflow-wrap: anywhere }
+h1, h2, h3, li, dt, code, pre, .wrong { overflow-wrap: anywhere }
 pre { white-space: pre-wrap }
 img, svg { max-width: 100%; height: auto }
 .wrong { border-left: 4px solid #c85200; padding-left: .8rem }
@@ -48,8 +48,8 @@ PARTS = """\
 {%- endfor %}
 </tbody></table></div>
 {%- endmacro %}
-{% macro picture(kind, data, words) -%}
-<img src="data:image/{{ kind }};base64,{{ data | base64 }}" alt="{{ words }}">
+{% macro picture(svg, words) -%}
+<img src="data:image/svg+xml;base64,{{ svg | base64 }}" alt="{{ words }}">
 {%- endmacro %}
 """
 HEAD = '{% extends "frame" %}{% from "parts" import table, picture %}{% block body %}'
@@ -60,7 +60,7 @@ def framed(body: str, title: str, **values: Any) -> str:
 
     Args:
         body: may call ``table(head, rows, names)``, rows beginning with their name and ``names`` being the heads of
-            further columns of names, and ``picture(kind, data, words)``.
+            further columns of names, and ``picture(svg, words)``.
         title: of the page.
         values: what the body shows.
     """
@@ -68,5 +68,5 @@ def framed(body: str, title: str, **values: Any) -> str:
 
     templates = {"frame": FRAME, "parts": PARTS, "page": HEAD + body + "{% endblock %}"}
     environment = Environment(loader=DictLoader(templates), autoescape=True)
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     return environment.get_template("page").render(title=title, **values)

@@ -47,4 +47,4 @@ def write_page(
     names = [log.name for log in logs]
     rows = [[name, *row] for name, row in cells.items()]
     told = {"logs": logs, "findings": findings, "head": ["", *names], "rows": rows, "panels": drawings}
-    write_whole(path, framed(BODY, ", ".join(names), **told))
+    write_whole(path, framed(BODY, names[0] if len(names) == 1 else f"{len(names)} runs", **told))

@@ -1,15 +1,14 @@
 """What a page draws of runs: a panel a figure of the log, the runs side by side on the same axes."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from research.evaluation.plot import MARKS, row
+from research.evaluation.plot import ABREAST, MARKS, entries, plain, same, svg
 from research.evaluation.run_log import Curve, RunLog
 
+TITLE = 36  # characters above a panel
 POINTS = 400  # of a drawn line; more are averaged
 SHARES = 20  # of a line of shares, each of so many steps that it is one
 Lines = Mapping[str, Curve]
@@ -80,22 +79,27 @@ def draw(panel: Panel, logs: Sequence[RunLog]) -> str | None:
     names = list(dict.fromkeys(name for lines in drawn for name in lines))
     if not names:
         return None
-    figure, axes = row(len(logs))
+    figure, axes = same(len(logs))
     for ax, log, lines in zip(axes, logs, drawn, strict=True):
         for name, curve in lines.items():
             i = names.index(name)
             steps, values = thinned(curve)
             marker = "." if len(steps) < 2 else None
-            ax.plot(steps, values, MARKS[i % 4], color=f"C{i % 10}", label=name, marker=marker)
-        ax.set(xlabel="training step (batch)", title=log.name if len(logs) > 1 else None, yscale=_scale(panel, drawn))
+            ax.plot(steps, values, MARKS[i % 4], color=f"C{i % 10}", label=plain(name), marker=marker)
+        ax.set(
+            xlabel="training step (batch)",
+            title=plain(log.name, TITLE) if len(logs) > 1 else None,
+            yscale=_scale(panel, drawn),
+        )
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel(panel.unit)
+    for ax in axes[::ABREAST]:
+        ax.set_ylabel(panel.unit)
     if panel.limits is not None:
         low, high = panel.limits
         axes[0].set_ylim(low, high if np.isfinite(high) else 1.05 * _finite(drawn).max())
     if len(names) > 1:
-        figure.legend(*_entries(axes), loc="outside right upper", fontsize="small")
-    return svg(figure)
+        figure.legend(*entries(axes), loc="outside right upper", fontsize="small")
+    return element(svg(figure))
 
 
 def thinned(curve: Curve, points: int = POINTS) -> Curve:
@@ -106,17 +110,9 @@ def thinned(curve: Curve, points: int = POINTS) -> Curve:
     return tuple(np.array([piece.mean() for piece in part]) for part in split)  # type: ignore[return-value]
 
 
-def svg(figure: Any) -> str:
-    """The figure as the element of a page, the same at each call, and closed."""
-    import matplotlib
-    import matplotlib.pyplot as plt
-
-    out = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+def element(drawing: str) -> str:
+    """An SVG file as the element of a page."""
+    return drawing[drawing.index("<svg") :]
 
 
 def _scale(panel: Panel, drawn: Sequence[Lines]) -> str:
@@ -128,12 +124,3 @@ def _scale(panel: Panel, drawn: Sequence[Lines]) -> str:
 def _finite(drawn: Sequence[Lines]) -> np.ndarray:
     values = np.concatenate([values for lines in drawn for _, values in lines.values()])
     return values[np.isfinite(values)] if np.isfinite(values).any() else np.ones(1)
-
-
-def _entries(axes: Sequence[Any]) -> tuple[list[Any], list[str]]:
-    """What a legend of all axes shows: each name once."""
-    known: dict[str, Any] = {}
-    for ax in axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            known.setdefault(name, handle)
-    return list(known.values()), list(known)

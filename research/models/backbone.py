@@ -53,6 +53,11 @@ def weights_digest(name: str, config: "PretrainedConfig") -> str:
     folder = Path(resolve(name))
     if not folder.is_dir():
         return f"{name}@{getattr(config, '_commit_hash', None)}"
+    return folder_digest(folder)
+
+
+def folder_digest(folder: Path) -> str:
+    """A digest of the files that make a model."""
     return files_digest(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin"))
 
 

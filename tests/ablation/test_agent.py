@@ -5,6 +5,7 @@ import os
 import pytest
 import yaml
 
+from research.ablation.agent import searched
 from research.ablation.grid import Grid
 from research.ablation.plan import Plan
 from research.run import CHOSEN
@@ -70,6 +71,14 @@ def test_pairs_that_name_no_run_are_refused(ablate, capsys, pairs, told):
     more = [pair for pair in pairs if pair == "--search"]
     assert ablate(*more, "--arm", *(pair for pair in pairs if pair not in more)) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1] == f"error: {told}"
+
+
+def test_a_whole_number_may_come_with_its_point(grid_file):
+    key = "data.streams.wiki.init_args.batch_size"
+    space = f"search: {{metric: {{validation/mlm/loss: min}}, space: {{{key}: {{low: 2, high: 4}}}}}}\n"
+    grid = Grid.read(grid_file("axes: {}\nmetrics: {validation/mlm/loss: min}\n" + space))
+    one, other = (searched(grid, {key: value})[0] for value in ("4", "4.0"))
+    assert one.key == other.key and one.options == other.options
 
 
 def test_search_that_is_not_there_or_not_for_slurm_is_refused(ablate, capsys, tmp_path):

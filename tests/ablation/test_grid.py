@@ -110,6 +110,7 @@ def test_a_run_that_comes_first_shares_the_axes_that_it_names(read, tmp_path):
     assert {arm.first.options[-1] for arm in read(inside).arms() if arm.first} == {f"{folder}/teacher.yaml"}
     both = FIRST.replace("alone: {}", "own: {first: {config: own.yaml}, model.teacher: '{first}'}")
     assert read(both).arms()[0].first.options[-1] == f"{folder}/own.yaml"  # rather than the grid's
+    assert read(both.replace("own: {", "1: {")).arms()[0].first.options[-1] == f"{folder}/own.yaml"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,15 @@ def test_a_metric_may_be_the_mean_of_figures(read):
     figures = {"test/a/mcc": 0.5, "test/b/spearman": 1.0}
     assert grid.measured(figures) == figures | {"test/mean": 0.75}
     assert grid.measured({"test/a/mcc": 0.5}) == {"test/a/mcc": 0.5}  # of a run that lacks a figure, no mean
+
+
+def test_values_that_cannot_stand_in_a_table_are_refused(read):
+    with pytest.raises(
+        UserError, match=r"grid.yaml:6: axes.objectives: 'a\\nb' cannot stand in a table; give it a name"
+    ):
+        read(GRID.replace("{leave_one_out: [mlm, kd]}", '{"a\\nb": {}}'))
+    with pytest.raises(UserError, match=r"axes\.lr: '' cannot stand in a table"):
+        read(GRID.replace("[1.0e-4, 3.0e-4]", '[""]'))
 
 
 def test_the_command_line_overrules_the_file(read):

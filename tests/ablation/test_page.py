@@ -73,6 +73,20 @@ def test_page(text: str) -> None:
     assert "0.900</a> <small>(1 of 2 seeds, 1 failed)</small>" in text.replace("</strong>", "")
 
 
+def test_names_are_words_and_never_tags(results_of: Callable[..., Results]) -> None:
+    names = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', r"$\nosuch$", "_a & b"]
+    arms = {(name,): [{ACCURACY: 0.5}, "</pre><script>"] for name in names}
+    results = results_of({"<b>": names}, arms, metrics={ACCURACY: "max"}, baseline={"<b>": names[0]})
+    for run in results.runs:
+        run["run"] = f'runs/50% "of" #it/{run["key"]}'
+    tags = Tags(page(Layout(Analysis(results))))
+    assert tags.open == [] and not {"script", "b"} & {tag for tag, _ in tags.seen}
+    assert not any("onerror" in attributes for _, attributes in tags.seen)
+    assert "runs/50%25%20%22of%22%20%23it/0000" in tags.all("a", "href")
+    drawn = "".join(base64.b64decode(source.partition(",")[2]).decode() for source in tags.all("img", "src"))
+    assert "<script" not in drawn and r"$\nosuch$" in drawn
+
+
 def test_plots_are_drawings_with_words(text: str) -> None:
     tags = Tags(text)
     told = tags.all("img", "alt")

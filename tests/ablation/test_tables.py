@@ -60,6 +60,15 @@ def test_markdown_leads_to_the_runs(layout: Layout) -> None:
     assert "`python -m research.cli fit --config sst_2_all.yaml --seed_everything SEED`" in line
 
 
+def test_markdown_shows_names_as_they_are(results_of: Callable[..., Results]) -> None:
+    results = results_of({"a|b": ["<script>", "x < 1"]}, {("<script>",): measured(0.5), ("x < 1",): measured(0.5)})
+    results.runs[0]["run"] = "runs/a (b)/c d"
+    results.runs[0]["options"] = ["--a", "<b>|c"]
+    text = markdown(Layout(Analysis(results)))
+    assert r"| a\|b |" in text and r"| \<script> |" in text and "| x < 1 |" in text
+    assert "[0](runs/a%20%28b%29/c%20d)" in text and r"`python -m research.cli fit --a '<b>\|c'`" in text
+
+
 def test_figures_name_the_commits_of_their_runs(layout: Layout) -> None:
     layout.analysis.arms["trec", "all"][0]["commit"] = "def5678"
     assert "`python -m research.cli ablate` at commit def5678, abc1234; experiments" in markdown(layout)
@@ -87,9 +96,9 @@ def test_few_seeds_are_told_what_they_cannot_show() -> None:
     assert floor(8) == "8 seeds can give no p below 0.00781, before the correction."
 
 
-def test_latex_is_two_whole_tables(layout: Layout) -> None:
+def test_latex_is_whole_tables(layout: Layout) -> None:
     text = latex(layout)
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3, "the arms, and two metrics"
     for columns, body in re.findall(r"\\begin\{tabular\}\{([lcr]+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
         rules = re.findall(r"\\(toprule|midrule|bottomrule)", body)
         assert rules == ["toprule", "midrule", "bottomrule"]
@@ -100,6 +109,10 @@ def test_latex_is_two_whole_tables(layout: Layout) -> None:
             else:
                 assert re.fullmatch(r"(\\\w+rule(\(lr\)\{\d+-\d+\})?)+", line), line
         assert max(map(int, re.findall(r"-(\d+)\}", body)), default=0) <= len(columns)
+    assert text.count(r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}") == 3, "none is wider than the text"
+    assert r"\shortstack{0.850 $\pm$ 0.635\\\scriptsize (2 of 7 seeds, 1 failed)}" in text
+    assert " & $-$0.200 & $-$0.200 to $-$0.200 & " in text and "\n-kd & " in text, "a minus is none of a name's hyphens"
+    assert r"\label{tab:comparisons-2}" in text and "mlm/loss of each arm against its baseline." in text
     for group in ("{}", "[]"):
         assert text.count(group[0]) == text.count(group[1])
     assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-4}" in text and r"\multicolumn{1}{c}{sst\_2}" in text

@@ -159,7 +159,7 @@ BAD_FILES = {
         "3: trainer.callbacks[0].class_path: research.callbacks has no Nope; "
         "there is ExampleLosses, FirstOrderMAML, Footprint, Forgetting, GeneratedText, ObjectiveGradients, Reptile, "
         "SentenceSimilarity, "
-        "TrainingDynamics, Transfer, WeightAverage",
+        "TrainingDynamics, Transfer, WeightAverage, WiSEFT",
     ),
     "wrong module": (
         "model: {objectives: {nce: {class_path: reserch.objectives.Contrastive}}}",

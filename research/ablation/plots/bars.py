@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from research.ablation.layout import Layout, name, short, with_half
-from research.ablation.plots.drawing import Drawing, drawing, mean_of
+from research.ablation.plots.drawing import Drawing, called, drawing, mean_of
 from research.evaluation.plot import panels
 
 
@@ -19,7 +19,7 @@ def bars(layout: Layout) -> Iterator[Drawing]:
         for i, of in enumerate(means.values()):
             axes[0].barh(i, of.mean, xerr=of.half, capsize=3, color="C0")
         axes[0].set(xlabel=f"{short(column.metric)} (mean, 95% interval)", yticks=range(len(means)),
-                    yticklabels=map(name, means))  # fmt: skip
+                    yticklabels=map(called, means))  # fmt: skip
         axes[0].invert_yaxis()
         for i, made in apart.items():
             half = (made.high - made.low) / 2 if made.high is not None and made.low is not None else None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from research.ablation.layout import Column, Layout, name
-from research.ablation.plots.drawing import Drawing, drawing, style
+from research.ablation.plots.drawing import Drawing, called, drawing, style
 from research.evaluation.plot import panels
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def curves(layout: Layout) -> Iterator[Drawing]:
         told = []
         for ax, (key, lines) in zip(axes, drawn.items(), strict=True):
             for i, (steps, mean, deviation) in lines.items():
-                ax.plot(steps, mean, label=name(layout.rows[i]), **style(i))
+                ax.plot(steps, mean, label=called(layout.rows[i]), **style(i))
                 ax.fill_between(steps, mean - deviation, mean + deviation, color=style(i)["color"], alpha=0.2, lw=0)
             ax.set(xlabel="training step", ylabel="loss (nats)" if key == "loss" else key)
             ends = ", ".join(f"{name(layout.rows[i])} {mean[-1]:.4g}" for i, (_, mean, _) in lines.items())

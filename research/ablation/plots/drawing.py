@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from research.ablation.analysis import Arm
 from research.ablation.layout import Column, Layout, name
 from research.ablation.statistics import Interval, interval
-from research.evaluation.plot import MARKS, svg
+from research.evaluation.plot import MARKS, entries, plain, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-POINTS = "osD^vPX*<>"
+WIDTH, HEIGHT = 0.08, 0.22  # inches of a letter, and of a line
+POINTS = "osD^vPX*<"  # nine beside ten colours: no two of 90 rows look the same
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,12 @@ class Drawing:
 
 def style(i: int) -> dict[str, Any]:
     """How the i-th row looks in all plots."""
-    return {"color": f"C{i % 10}", "linestyle": MARKS[i % 4]}
+    return {"color": f"C{i % 10}", "linestyle": MARKS[(i + i // 10) % 4]}
+
+
+def called(arm: Arm) -> str:
+    """The name of an arm, or of a row, in a plot."""
+    return plain(name(arm))
 
 
 def mean_of(layout: Layout, row: Arm, column: Column) -> Interval | None:
@@ -40,12 +46,19 @@ def scatter(ax: "Axes", layout: Layout, points: Mapping[int, tuple[Interval, Int
     """A point for each row by its number, with its intervals in both directions."""
     for i, (x, y) in points.items():
         ax.errorbar(x.mean, y.mean, xerr=x.half, yerr=y.half, fmt=POINTS[i % len(POINTS)], color=style(i)["color"],
-                    elinewidth=0.8, capsize=2, label=name(layout.rows[i]))  # fmt: skip
+                    elinewidth=0.8, capsize=2, label=called(layout.rows[i]))  # fmt: skip
+
+
+def longest(names: Sequence[str]) -> int:
+    return max(map(len, names), default=0)
 
 
 def drawing(figure: Any, axes: "Sequence[Axes]", title: str, text: str) -> Drawing:
-    """The figure with its grid, and a legend beside it if anything has a label."""
-    handles, labels = axes[0].get_legend_handles_labels()
+    """The figure with its grid and, if anything has a label, a legend beside it; it grows with its names."""
+    handles, labels = entries(axes)
+    ticks = [tick.get_text() for tick in axes[0].get_yticklabels()]
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + WIDTH * longest(labels) + WIDTH * longest(ticks), max(height, HEIGHT * len(labels)))
     if labels:
         figure.legend(handles, labels, loc="outside right center")
     for ax in axes:

@@ -7,7 +7,7 @@ from research.ablation.interaction import Square, effects, squares
 from research.ablation.layout import Column, Layout, name, short, with_half
 from research.ablation.plots.drawing import Drawing, drawing
 from research.ablation.statistics import Interval
-from research.evaluation.plot import panels
+from research.evaluation.plot import panels, plain
 
 
 def interactions(layout: Layout) -> Iterator[Drawing]:
@@ -35,7 +35,7 @@ def pairs(layout: Layout, column: Column, others: Arm, known: Mapping[Square, Se
         axes[0].barh([i + offset for i in range(len(of))], [one.mean for one in of], 0.38, xerr=halves, capsize=3,
                      color=f"C{which}", label=label)  # fmt: skip
     axes[0].set(xlabel=f"what it adds to {short(column.metric)} (95% interval)", yticks=range(len(known)),
-                yticklabels=map(labelled, known))  # fmt: skip
+                yticklabels=[plain(labelled(square)) for square in known])  # fmt: skip
     axes[0].axvline(0, color="black", linewidth=0.8)
     axes[0].invert_yaxis()
     digits = layout.digits(column.metric)

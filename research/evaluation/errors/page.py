@@ -21,7 +21,7 @@ BODY = """
 <p>{{ section.note }}</p>
 {%- endif %}
 {%- if section.picture %}
-{{ picture("png", section.picture.png, section.picture.words) }}
+{{ picture(section.picture.svg, section.picture.words) }}
 {%- endif %}
 {%- if section.table %}{{ table(section.table.head, section.table.rows) }}{% endif %}
 {%- if section.examples %}

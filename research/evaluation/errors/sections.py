@@ -27,9 +27,9 @@ class Shown:
 
 @dataclass
 class Picture:
-    """A PNG, and what it shows in words."""
+    """A drawing, and what it shows in words."""
 
-    png: bytes
+    svg: str
     words: str
 
 
