@@ -31,6 +31,7 @@ class Job:
         options: of ``fit``, ``test`` and ``predict``.
         stages: what follows the fit.
         keep: its checkpoint is wanted too.
+        known: its record, where the grid's results have it already; then its folder need not be there.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Job:
     options: list[str]
     stages: tuple[str, ...]
     keep: bool
+    known: dict[str, Any] | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -45,7 +47,7 @@ class Job:
 
     @property
     def done(self) -> bool:
-        return self.has(RECORD)
+        return self.has(RECORD) or (self.known is not None and not self.keep)
 
     def has(self, record: str) -> bool:
         """Whether all is there that is wanted, with the record under this name."""
@@ -53,6 +55,8 @@ class Job:
         return all(path.is_file() for path in written) and (self.checkpoint.is_file() or not self.keep)
 
     def record(self) -> dict[str, Any]:
+        if self.known is not None and not self.has(RECORD):
+            return self.known
         record: dict[str, Any] = json.loads((self.folder / RECORD).read_text())
         return record
 

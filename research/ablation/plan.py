@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from research.ablation.grid import FIRST, Arm, Grid
-from research.ablation.job import Job
+from research.ablation.job import RECORD, Job
 from research.ablation.record import by_figure
 from research.ablation.resolve import Resolved, forget
 from research.ablation.results import Results, commit
@@ -51,6 +51,7 @@ class Plan:
         self.folder = Path(grid.runs) / grid.name
         self.testing = any(name.startswith("test/") for name in grid.figures)
         self.firsts: dict[str, Planned] = {}  # by the job's key
+        self.known = known(grid)
         forget()
         self._resolved, self._jobs = dict[str, Resolved](), dict[str, Job]()
         resolved = [self._resolve(arm) for arm in tqdm(self.arms, "checking", unit="arm", leave=False, disable=None)]
@@ -90,7 +91,8 @@ class Plan:
 
     def _job(self, key: str, options: list[str], stages: list[str]) -> Job:
         """The job of that key: an arm may be another's first run too."""
-        job = self._jobs.setdefault(key, Job(key, self.folder / key, options, (), self.grid.keep_checkpoints))
+        made = Job(key, self.folder / key, options, (), self.grid.keep_checkpoints, self.known.get(key))
+        job = self._jobs.setdefault(key, made)
         job.stages = max(job.stages, tuple(stages), key=len)
         return job
 
@@ -134,6 +136,8 @@ class Plan:
                 "options": run.options}  # fmt: skip
         if run.first is not None:
             line["first"] = run.first.job.key
+        if job.done and not job.has(RECORD):
+            return line | {"status": "done"} | job.record()
         if job.done:
             record = job.record()
             record["examples"] = by_figure(record, objectives_of(self._resolve(run.arm).dump))
@@ -143,3 +147,22 @@ class Plan:
                 record["cost"] |= {f"first_{part}": before[part] for part in ("seconds", "tokens")}
             return line | {"status": "done"} | record
         return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})
+
+
+def known(grid: Grid) -> dict[str, dict[str, Any]]:
+    """The records, by their keys, of the runs that the grid's results hold, if they were measured as is asked now.
+
+    Raises:
+        UserError: if the results are torn.
+    """
+    if not grid.results.exists():
+        return {}
+    before = Results.read(grid.results)
+    if not grid.metrics.keys() <= before.header["metrics"].keys():
+        return {}
+    asked = {"arm", "seed", "status", "key", "run", "options", "first"}
+    return {
+        line["key"]: {part: value for part, value in line.items() if part not in asked}
+        for line in before.runs
+        if line["status"] == "done"
+    }

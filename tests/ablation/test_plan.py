@@ -112,3 +112,27 @@ def test_an_arm_that_cannot_run_is_named(plan, text, told):
     with pytest.raises(UserError, match=told) as caught:
         plan(text)
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_results_hold_is_not_run_again_when_its_folder_is_gone(plan):
+    text = METRICS + "axes: {}\nseeds: [0, 1]"
+    made = plan(text)
+    job = made.runs[0].job
+    job.folder.mkdir(parents=True)
+    for name in ("test.json", "predictions.jsonl"):
+        (job.folder / name).write_text("")
+    of_ce = {"places": "d", "scores": "10"}
+    record = {"commit": "abc", "metrics": {"test/ce/accuracy": 0.5}, "cost": {"total_seconds": 60, "seconds": 50},
+              "curve": {}, "examples": {"intents": of_ce}}  # fmt: skip
+    (job.folder / "record.json").write_text(json.dumps(record))
+    before = made.results([], {})
+    before.write(made.grid.results)
+    shutil.rmtree(job.folder)
+
+    again = plan(text)
+    assert [run.seed for run in again.waiting()] == [1]
+    assert again.results([], {}).runs == before.runs and before.runs[0]["status"] == "done"
+    assert described(again, 1).endswith("about 60 s a run by those that are done: 60 s left, 1 at a time")
+    assert len(plan(text + "\nkeep_checkpoints: true").waiting()) == 2  # the weights are asked for
+    assert len(plan(text.replace("{test/ce/accuracy: max}", "{test/ce/mcc: max}")).waiting()) == 2  # not known to be
+    assert len(plan(text + "\nbudget: {steps: 3}").waiting()) == 2
