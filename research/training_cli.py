@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from research.ablation.without import leave_out
+from research.ablation.design.without import leave_out
 from research.callbacks.checkpoint import AtomicCheckpointIO, ResumeCheckpoint, load_checkpoint
 from research.callbacks.metrics_log import MetricsLog
 from research.callbacks.mixture_log import MixtureLog

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from research.ablation import statistics
+from research.ablation.reporting import statistics
 
 HYBRID = "hybrid"
 

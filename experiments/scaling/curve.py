@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from research.ablation.grid import Grid
+from research.ablation.design.grid import Grid
+from research.ablation.reporting.statistics import interval
 from research.ablation.results import Results
-from research.ablation.statistics import interval
 from research.evaluation.plot import MARKS, panels
 
 HERE = Path(__file__).parent

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from research.ablation.grid import Grid
+from research.ablation.design.grid import Grid
 from research.errors import UserError
 
 if TYPE_CHECKING:
-    from research.ablation.plan import Plan, Planned
+    from research.ablation.design.plan import Plan, Planned
 
 PARALLEL = 256  # jobs of an array at a time, where the grid does not say: submitit's own
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if chosen.workers < 1:
         raise UserError(f"--workers is {chosen.workers}; it must be at least 1")
     if chosen.report:
-        from research.ablation.report import rebuild
+        from research.ablation.reporting.report import rebuild
 
         if keys:
             raise UserError(f"--report {chosen.report}: takes nothing else; there is {' '.join(keys)}")
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{grid.path}: has no search; add one, with metric: {{validation/...: max}} and space")
     if chosen.sweep or chosen.arm or chosen.search:
         return other(grid, arguments, chosen)
-    from research.ablation.plan import Plan
+    from research.ablation.design.plan import Plan
 
     plan = Plan(grid)
     print(described(plan, None if chosen.slurm else chosen.workers), flush=True)
@@ -86,16 +86,16 @@ def other(grid: Grid, arguments: list[str], chosen: argparse.Namespace) -> int:
     if chosen.slurm:
         raise UserError("--slurm runs all arms of a grid; a search and a single arm run where they are started")
     if chosen.sweep:
-        from research.ablation.sweep import write
+        from research.ablation.sweeps.sweep import write
 
         path = write(grid, chosen.search)
         print(f"written to {path}\nstart it by: wandb sweep {path}, and then what that says, on each machine")
         return 0
     if chosen.arm:
-        from research.ablation.agent import run_arm
+        from research.ablation.sweeps.agent import run_arm
 
         return run_arm(grid, chosen.arm, chosen.search)
-    from research.ablation.tune import tune
+    from research.ablation.search.tune import tune
 
     return tune(grid, arguments, chosen.workers, chosen.dry_run)
 
@@ -104,9 +104,9 @@ def run(plan: Plan, arguments: list[str], workers: int, on_slurm: bool = False) 
     """Run what is missing, with results written after each; returns the logs' ends of what failed, by key."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from research.ablation.local import Workers
-    from research.ablation.report import write
-    from research.ablation.slurm import Cluster, slurm
+    from research.ablation.reporting.report import write
+    from research.ablation.running.local import Workers
+    from research.ablation.running.slurm import Cluster, slurm
 
     failed: dict[str, str] = {}
     plan.tidy()

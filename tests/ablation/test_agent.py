@@ -5,9 +5,9 @@ import os
 import pytest
 import yaml
 
-from research.ablation.agent import searched
-from research.ablation.grid import Grid
-from research.ablation.plan import Plan
+from research.ablation.design.grid import Grid
+from research.ablation.design.plan import Plan
+from research.ablation.sweeps.agent import searched
 from research.run import CHOSEN
 from research.terminal import run_command
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from research.ablation.analysis import Analysis
+from research.ablation.reporting.analysis import Analysis
 from research.ablation.results import Results
 
 ACCURACY, STS = "test/ce/accuracy", "test/sts/spearman"

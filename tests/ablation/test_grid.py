@@ -2,7 +2,7 @@
 
 import pytest
 
-from research.ablation.grid import Grid
+from research.ablation.design.grid import Grid
 from research.errors import UserError
 
 GRID = """\

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from research.ablation.analysis import Analysis
-from research.ablation.interaction import effects, squares
+from research.ablation.reporting.analysis import Analysis
+from research.ablation.reporting.interaction import effects, squares
 from research.ablation.results import Results
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from research.ablation.job import Job, run
+from research.ablation.running.job import Job, run
 from research.run import CHOSEN
 
 

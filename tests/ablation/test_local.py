@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from research.ablation.local import SPARE, Workers
+from research.ablation.running.local import SPARE, Workers
 
 CORES = len(os.sched_getaffinity(0))
 

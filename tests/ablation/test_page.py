@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from research.ablation.analysis import Analysis
-from research.ablation.layout import Layout
-from research.ablation.page import page
+from research.ablation.reporting.analysis import Analysis
+from research.ablation.reporting.layout import Layout
+from research.ablation.reporting.page import page
+from research.ablation.reporting.tables import link
 from research.ablation.results import Results
-from research.ablation.tables import link
 
 ACCURACY, STS = "test/ce/accuracy", "test/sts/spearman"
 

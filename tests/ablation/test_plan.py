@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from research.ablation.command import described
-from research.ablation.grid import Grid
-from research.ablation.plan import Plan
+from research.ablation.design.grid import Grid
+from research.ablation.design.plan import Plan
 from research.errors import UserError
 
 METRICS = "metrics: {test/ce/accuracy: max}\n"

@@ -5,7 +5,7 @@ import json
 import pytest
 import xxhash
 
-from research.ablation.record import POINTS, by_figure, curve_of, examples_of, record
+from research.ablation.running.record import POINTS, by_figure, curve_of, examples_of, record
 
 ROWS = [{"step": str(n), "loss": str(1 / n), "validation/ce/loss": ""} for n in range(1, 301)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from research.ablation.report import rebuild, write
+from research.ablation.reporting.report import rebuild, write
 from research.ablation.results import Results
 from research.errors import UserError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from research.ablation.resolve import content, digests, forget
+from research.ablation.design.resolve import content, digests, forget
 
 
 def source(path: Path) -> dict:

@@ -3,7 +3,7 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from research.ablation.grid import Grid
+from research.ablation.design.grid import Grid
 from research.errors import UserError
 
 GRID = """\

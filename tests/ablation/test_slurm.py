@@ -13,11 +13,11 @@ import pytest
 
 submitit = pytest.importorskip("submitit", reason="the extra slurm is not installed")
 
-from research.ablation.grid import Arm  # noqa: E402
-from research.ablation.job import Job, run  # noqa: E402
-from research.ablation.plan import Planned  # noqa: E402
+from research.ablation.design.grid import Arm  # noqa: E402
+from research.ablation.design.plan import Planned  # noqa: E402
 from research.ablation.results import Results  # noqa: E402
-from research.ablation.slurm import slurm  # noqa: E402
+from research.ablation.running.job import Job, run  # noqa: E402
+from research.ablation.running.slurm import slurm  # noqa: E402
 from research.callbacks.csv_log import CSVLog  # noqa: E402
 from research.errors import UserError  # noqa: E402
 from research.run import CHOSEN  # noqa: E402

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from research.ablation.statistics import (
+from research.ablation.reporting.statistics import (
     effect_size,
     holm,
     interval,

@@ -16,13 +16,13 @@ optuna = pytest.importorskip("optuna", reason="the extra ablation is not install
 
 from optuna.trial import TrialState  # noqa: E402
 
-from research.ablation.development import Development  # noqa: E402
-from research.ablation.grid import Grid  # noqa: E402
-from research.ablation.job import run  # noqa: E402
-from research.ablation.plan import Plan  # noqa: E402
-from research.ablation.study import Study  # noqa: E402
-from research.ablation.trials import write  # noqa: E402
-from research.ablation.tune import study_of  # noqa: E402
+from research.ablation.design.grid import Grid  # noqa: E402
+from research.ablation.design.plan import Plan  # noqa: E402
+from research.ablation.running.job import run  # noqa: E402
+from research.ablation.search.development import Development  # noqa: E402
+from research.ablation.search.study import Study  # noqa: E402
+from research.ablation.search.trials import write  # noqa: E402
+from research.ablation.search.tune import study_of  # noqa: E402
 from research.errors import UserError  # noqa: E402
 from research.run import CHOSEN  # noqa: E402
 from research.terminal import run_command  # noqa: E402
@@ -216,6 +216,6 @@ def test_validation_that_is_the_test_split_is_refused(grid_of, slices):
 
 def test_without_optuna_the_error_names_the_extra(grid_of, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "research.ablation.study")
+    monkeypatch.delitem(sys.modules, "research.ablation.search.study")
     with pytest.raises(UserError, match=r"pip install 'hybrid-fine-tuning\[ablation\]'"):
         study_of(grid_of(ONE))

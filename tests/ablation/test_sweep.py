@@ -4,8 +4,8 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from research.ablation.grid import Grid
-from research.ablation.sweep import sweep, write
+from research.ablation.design.grid import Grid
+from research.ablation.sweeps.sweep import sweep, write
 from research.errors import UserError
 
 GRID = """\

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from research.ablation.analysis import Analysis
-from research.ablation.latex import latex
-from research.ablation.layout import Layout, floor
+from research.ablation.reporting.analysis import Analysis
+from research.ablation.reporting.latex import latex
+from research.ablation.reporting.layout import Layout, floor
+from research.ablation.reporting.tables import comma_separated, labels, markdown, repeat
 from research.ablation.results import Results
-from research.ablation.tables import comma_separated, labels, markdown, repeat
 
 ACCURACY, LOSS = "test/ce/accuracy", "test/mlm/loss"
 AXES = {"task": ["trec", "sst_2"], "objectives": ["all", "-kd", "[*]"]}

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from research.ablation.without import leave_out
+from research.ablation.design.without import leave_out
 from research.callbacks.checkpoint import load_checkpoint
 from research.errors import UserError
 from research.training_cli import TrainingCLI

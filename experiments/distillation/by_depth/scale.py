@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from statistics import mean
 
-from research.ablation.grid import FIRST, Grid
+from research.ablation.design.grid import FIRST, Grid
 from research.callbacks.csv_log import CSVLog
 from research.terminal import run_command
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from research.ablation.statistics import interval as mean_interval
+from research.ablation.reporting.statistics import interval as mean_interval
 from research.evaluation.errors.answers import Answers, Judged, Scored
 from research.evaluation.errors.sections import Section, Shown, Table
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from research.ablation.statistics import interval as mean_interval
+from research.ablation.reporting.statistics import interval as mean_interval
 from research.evaluation.errors.answers import Answers, Judged, Scored
 from research.evaluation.errors.data import Texts
 from research.evaluation.errors.sections import Section, Table

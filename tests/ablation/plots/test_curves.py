@@ -2,7 +2,7 @@
 
 import pytest
 
-from research.ablation.plots.curves import band, points_of
+from research.ablation.reporting.plots.curves import band, points_of
 
 
 def test_band_by_hand() -> None:

@@ -1,6 +1,6 @@
 """A plot of many arms with long names has room for its legend and for its axes, and no two arms look the same."""
 
-from research.ablation.plots.drawing import POINTS, drawing, style
+from research.ablation.reporting.plots.drawing import POINTS, drawing, style
 from research.evaluation.plot import panels
 
 

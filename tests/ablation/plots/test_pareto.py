@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from research.ablation.plots.pareto import front
+from research.ablation.reporting.plots.pareto import front
 
 
 def test_front_against_every_pair() -> None:

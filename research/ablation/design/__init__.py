@@ -1,0 +1,1 @@
+"""What is asked: the grid file, its arms as ``fit`` would read them, and the runs that they come to."""

@@ -1,0 +1,1 @@
+"""What the results say: statistics, tables, plots, and the files that hold them."""
