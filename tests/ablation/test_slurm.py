@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,7 @@ from research.ablation.design.grid import Arm  # noqa: E402
 from research.ablation.design.plan import Planned  # noqa: E402
 from research.ablation.results import Results  # noqa: E402
 from research.ablation.running.job import Job, run  # noqa: E402
-from research.ablation.running.slurm import slurm  # noqa: E402
+from research.ablation.running.slurm import Task, over, slurm  # noqa: E402
 from research.callbacks.csv_log import CSVLog  # noqa: E402
 from research.errors import UserError  # noqa: E402
 from research.run import CHOSEN  # noqa: E402
@@ -56,6 +57,10 @@ def planned(tmp_path, slices):
         return Planned(Arm({}, []), seed, options, Job(key, tmp_path / folder / key, options, ("test",), False))
 
     return planned
+
+
+def terminated(job, cores):
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def rows(job):
@@ -126,6 +131,31 @@ def test_job_that_slurm_has_ended_is_a_failed_run_whose_log_says_so(cluster, pla
     assert [status for _, status, _ in slurm(tmp_path / "submitted", SETTINGS).run([one])] == [1]
     assert "SLURM ended job 100 (FAILED); see " in one.job.log()
     assert list(json.loads((tmp_path / "submitted" / "jobs.json").read_text())) == ["one"]
+
+
+@pytest.mark.parametrize(("queue", "expected"), [("7_0 low PD", False), ("", True)])
+def test_preempted_job_is_not_over_while_it_is_in_the_queue(cluster, tmp_path, queue, expected):
+    squeue = tmp_path / "commands" / "squeue"
+    squeue.write_text(f'#!/bin/sh\ntest "$*" = "--noheader --job 7_0" && echo "{queue}"\n')
+    squeue.chmod(0o755)
+    result = tmp_path / "result.pkl"
+    job = SimpleNamespace(job_id="7_0", state="PREEMPTED", paths=SimpleNamespace(result_pickle=result))
+    job.done = lambda force_check: True
+    assert over(job) is expected
+    result.touch()  # it has come round again
+    assert over(job)
+    job.done = lambda force_check: False
+    assert not over(job)
+
+
+def test_task_that_slurm_tells_to_end_waits_to_be_killed(planned, monkeypatch):
+    """One that ends in the time of grace counts as failed, and is not requeued."""
+    waited = []
+    monkeypatch.setattr("research.ablation.running.slurm.time.sleep", waited.append)
+    monkeypatch.setattr("research.ablation.running.slurm.work", terminated)
+    with pytest.raises(SystemExit) as ended:
+        Task(planned("one", 1).job)()
+    assert ended.value.code == -signal.SIGTERM and waited == [900]
 
 
 @pytest.mark.parametrize(

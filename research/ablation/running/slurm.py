@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 POLL = 2.0  # seconds between two looks at the results; SLURM itself is asked ever more rarely, at last every 10 minutes
 
 
+# Seconds that SLURM may take to kill what it has sent SIGTERM. A task that ends before that counts as failed; one that
+# waits for it is requeued if it was preempted.
+GRACE = 900.0
+
+
 class Task:
     """A run on its node, in a process of its own, which is told to save itself before the job is requeued."""
 
@@ -36,6 +42,8 @@ class Task:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
         self.process.join()
         status = self.process.exitcode or 0
+        if status in (-signal.SIGTERM, 128 + signal.SIGTERM):
+            time.sleep(GRACE)
         if stopped(status):
             sys.exit(status)  # no result: the run goes on when it is started again
         return status
@@ -74,7 +82,7 @@ class Cluster:
             if not jobs:  # what is left waits for a run that failed
                 yield from ((planned, 1, 0.0) for planned in held)
                 return
-            for planned, job in [(planned, job) for planned, job in jobs if job.done()]:
+            for planned, job in [(planned, job) for planned, job in jobs if over(job)]:
                 jobs.remove((planned, job))
                 yield planned, ended(planned.job, job), time.monotonic() - since
             time.sleep(POLL if jobs else 0)
@@ -84,7 +92,7 @@ class Cluster:
             return []
         known = json.loads(self.memory.read_text()) if self.memory.exists() else {}
         again = {key: self.executor.job_class(self.executor.folder, known[key]) for key in known}
-        alive = {key: job for key, job in again.items() if not job.done(force_check=True)}
+        alive = {key: job for key, job in again.items() if not over(job, ask=True)}
         fresh = [planned for planned in waiting if planned.job.key not in alive]
         with self.executor.batch():
             new = [self.executor.submit(Task(planned.job)) for planned in fresh]
@@ -115,6 +123,18 @@ def slurm(folder: Path, settings: dict[str, Any]) -> Cluster:
     except (TypeError, ValueError) as error:
         raise UserError(f"cluster: {str(error).splitlines()[0]}") from None
     return Cluster(executor)
+
+
+def over(job: "submitit.Job[int]", ask: bool = False) -> bool:
+    """Whether SLURM is done with the job; without ``ask`` by what it said last.
+
+    Of a preempted job it says so until the job begins again, and for ever where it is not requeued.
+    """
+    if not job.done(force_check=ask):
+        return False
+    if job.state.startswith("PREEMPTED") and not job.paths.result_pickle.exists():
+        return not subprocess.run(["squeue", "--noheader", "--job", job.job_id], capture_output=True).stdout.strip()
+    return True
 
 
 def ended(run: Job, job: "submitit.Job[int]") -> int:
