@@ -82,8 +82,9 @@ class TrainingCLI(LightningCLI):
         )
         parser.link_arguments("seed_everything", "model.seed")
         for action in parser._actions:  # typing may give out a float | int made elsewhere: 1 batch would be 1.0, all
-            if getattr(action, "_typehint", None) == (int | float | None):
-                action._typehint = int | float | None  # type: ignore[attr-defined]
+            for hint in (int | float, int | float | None):
+                if getattr(action, "_typehint", None) == hint:
+                    action._typehint = hint  # type: ignore[attr-defined]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:

@@ -8,7 +8,11 @@ import pytest
 from research.training_cli import TrainingCLI
 
 CONFIG = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
-FLOAT_FIRST = Union[float, int, None]  # noqa: UP007  # the order is what is tested
+# The order is what is tested.
+FLOAT_FIRST = {
+    "trainer.limit_test_batches": Union[float, int, None],  # noqa: UP007
+    "trainer.overfit_batches": Union[float, int],  # noqa: UP007
+}
 
 
 class Parsed(TrainingCLI):
@@ -17,8 +21,8 @@ class Parsed(TrainingCLI):
     def add_core_arguments_to_parser(self, parser):
         super().add_core_arguments_to_parser(parser)
         for action in parser._actions:
-            if action.dest == "trainer.limit_test_batches":
-                action._typehint = FLOAT_FIRST
+            if action.dest in FLOAT_FIRST:
+                action._typehint = FLOAT_FIRST[action.dest]
 
     def instantiate_classes(self):
         """Nothing is made."""
@@ -27,8 +31,18 @@ class Parsed(TrainingCLI):
         """Nothing is run."""
 
 
-@pytest.mark.parametrize(("given", "expected"), [("1", 1), ("1.0", 1.0), ("0.5", 0.5), ("null", None)])
-def test_one_batch_is_not_read_as_all_of_them(given, expected):
-    parsed = Parsed(["fit", "--config", str(CONFIG), "--trainer.limit_test_batches", given])
-    value = parsed.config.fit.trainer.limit_test_batches
+@pytest.mark.parametrize(
+    ("option", "given", "expected"),
+    [
+        ("limit_test_batches", "1", 1),
+        ("limit_test_batches", "1.0", 1.0),
+        ("limit_test_batches", "0.5", 0.5),
+        ("limit_test_batches", "null", None),
+        ("overfit_batches", "1", 1),
+        ("overfit_batches", "1.0", 1.0),
+    ],
+)
+def test_one_batch_is_not_read_as_all_of_them(option, given, expected):
+    parsed = Parsed(["fit", "--config", str(CONFIG), f"--trainer.{option}", given])
+    value = parsed.config.fit.trainer[option]
     assert value == expected and type(value) is type(expected)

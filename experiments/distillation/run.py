@@ -10,11 +10,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-from scipy.stats import t as student_t
-
+from research.ablation.reporting import statistics
 from research.terminal import run_command
 
 HERE = Path(__file__).parent
@@ -54,11 +52,8 @@ def command(*arguments: str) -> None:
 
 def interval(values: list[float]) -> str:
     """The mean, with half the width of its 95% interval over seeds by Student's t."""
-    if len(values) == 1:
-        return f"{100 * values[0]:.1f}"
-    deviation = (sum((v - mean(values)) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    half = float(student_t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
-    return f"{100 * mean(values):.1f} ± {100 * half:.1f}"
+    of = statistics.interval(values)
+    return f"{100 * of.mean:.1f}" + (f" ± {100 * of.half:.1f}" if of.half is not None else "")
 
 
 def report(results: dict[str, Any]) -> str:

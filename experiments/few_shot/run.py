@@ -168,13 +168,13 @@ def main() -> None:
     parser.add_argument("--test", action="store_true", help="once all settings are chosen on the dev split")
     parser.add_argument("--setfit-python", metavar="PATH", help="an interpreter with setfit, for one more arm")
     asked = parser.parse_args()
-    given = asked.setfit_python or "PATH"
+    told = ["PATH" if argument == asked.setfit_python else argument for argument in sys.argv[1:]]
     if asked.setfit_python:
         asked.setfit_python = str(Path(asked.setfit_python).absolute())
     os.chdir(ROOT)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     results: dict[str, Any] = {
-        "command": " ".join(["python", "experiments/few_shot/run.py", *sys.argv[1:]]).replace(given, "PATH"),
+        "command": " ".join(["python", "experiments/few_shot/run.py", *told]),
         "commit": commit.stdout.strip(),
         "seeds": asked.seeds,
         "dev": {},

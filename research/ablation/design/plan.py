@@ -12,7 +12,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from research.ablation.design.grid import FIRST, Arm, Grid
 from research.ablation.design.resolve import Resolved, forget
 from research.ablation.results import Results, commit
-from research.ablation.running.job import RECORD, Job
+from research.ablation.running.job import Job
 from research.ablation.running.record import by_figure
 from research.errors import UserError
 from research.evaluation.run_log import objectives_of
@@ -136,17 +136,16 @@ class Plan:
                 "options": run.options}  # fmt: skip
         if run.first is not None:
             line["first"] = run.first.job.key
-        if job.done and not job.has(RECORD):
-            return line | {"status": "done"} | job.record()
-        if job.done:
-            record = job.record()
+        if not job.done:
+            return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})
+        record = job.record()
+        if record is not job.known:  # that is as a line has it
             record["examples"] = by_figure(record, objectives_of(self._resolve(run.arm).dump))
             record["metrics"] = self.grid.measured(record["metrics"])
             if run.first is not None and run.first.job.done:
                 before = run.first.job.record()["cost"]
                 record["cost"] |= {f"first_{part}": before[part] for part in ("seconds", "tokens")}
-            return line | {"status": "done"} | record
-        return line | ({"status": "failed", "error": failed[job.key]} if job.key in failed else {})
+        return line | {"status": "done"} | record
 
 
 def known(grid: Grid) -> dict[str, dict[str, Any]]:
