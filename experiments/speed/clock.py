@@ -55,7 +55,9 @@ class Clock:
         self.tokens, self.losses, self.start = 0, list[float](), time.perf_counter()
 
     def begin(self) -> None:
-        """A step begins."""
+        """A step begins; without a warm-up the first one waits for its turn."""
+        if self.left == 0:
+            self._hand_over(0.0)
         if self.counter is not None:
             self.counter.__enter__()
 
@@ -75,10 +77,10 @@ class Clock:
         figures = {
             "seconds": seconds,
             "tokens": self.tokens,
-            "tokens per second": self.tokens / seconds,
+            "tokens per second": self.tokens / seconds if self.losses else None,
             "peak memory (GB)": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9,
             "FLOP per token": self.flops_a_token,
-            "mean loss": sum(self.losses) / len(self.losses),
+            "mean loss": sum(self.losses) / len(self.losses) if self.losses else None,
         }
         print(f"\n{MARK}{json.dumps(figures)}", flush=True)
         if not sys.stdin.readline():  # no further turn comes

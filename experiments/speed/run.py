@@ -2,7 +2,7 @@
 
 python experiments/speed/run.py                          # the step against its goals
 python experiments/speed/run.py --all                    # every part
-python experiments/speed/run.py --parts training cache   # some
+python experiments/speed/run.py --parts training start_up
 """
 
 import argparse
@@ -16,7 +16,7 @@ from common import HERE, ROOT, environment
 PARTS = {  # a script each; those of PEERS ask for packages that the project does not need
     "step": "four losses with a teacher, against a Hugging Face Trainer and the goals",
     "training": "BERT, GPT-2 and T5, against a Hugging Face Trainer",
-    "cache": "writing and reading a teacher's cache",
+    "teacher_cache": "writing and reading a teacher's cache",
     "start_up": "from the command to the first step",
     "inference": "predict, against a pipeline and Sentence Transformers",
     "objectives": "what each objective adds to a step",
