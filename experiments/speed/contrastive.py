@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import HERE
 from hugging_face import bbc_news
-from peer import compare
+from peer import Line, compare
 
 from research.models.backbone import package_folder
 
@@ -20,13 +20,17 @@ def prepare(work: Path) -> None:
     (work / "given.json").write_text(json.dumps(given))
 
 
+def ours(work: Path, common: Line) -> Line:
+    return [sys.executable, HERE / "ours.py", *common, "--config", HERE / "contrastive.yaml"]
+
+
 def main() -> None:
     compare(
         "contrastive",
         __doc__,
         "Sentence Transformers",
         prepare,
-        lambda work, common: [sys.executable, HERE / "ours.py", *common, "--config", HERE / "contrastive.yaml"],
+        ours,
         lambda work, common: [HERE / "contrastive_peer.py", *common],
         "MiniLM, BBC News cut to 128 tokens, batch 32, two dropout passes, temperature 0.05, float32.",
     )

