@@ -45,8 +45,8 @@ class Clock:
     the first step are counted, padding and what is computed twice included, which needs :meth:`begin`.
     """
 
-    def __init__(self, warm_up: int, steps: int) -> None:
-        self.left, self.steps = warm_up, steps
+    def __init__(self, warm_up: int, steps: int, device: str = "cpu") -> None:
+        self.left, self.steps, self.device = warm_up, steps, device
         self.counter: FlopCounterMode | None = counter()
         self.flops_a_token: float | None = None
         self._anew()
@@ -70,15 +70,23 @@ class Clock:
         self.losses.append(loss)
         self.left -= 1
         if self.left == 0:
+            if self.device == "cuda":
+                torch.cuda.synchronize()
             self._hand_over(time.perf_counter() - self.start)
 
+    def _peak_bytes(self) -> int:
+        """Resident ones of the process; on a GPU those of its tensors, which keep no more while others have their turn."""
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+            return torch.cuda.max_memory_allocated()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
     def _hand_over(self, seconds: float) -> None:
-        unit = 1 if sys.platform == "darwin" else 1024
         figures = {
             "seconds": seconds,
             "tokens": self.tokens,
             "tokens per second": self.tokens / seconds if self.losses else None,
-            "peak memory (GB)": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9,
+            "peak memory (GB)": self._peak_bytes() / 1e9,
             "FLOP per token": self.flops_a_token,
             "mean loss": sum(self.losses) / len(self.losses) if self.losses else None,
         }
@@ -96,6 +104,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--repeats", type=int, required=True)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--work", type=Path, required=True, help="a folder for what the side writes")
     return parser
 

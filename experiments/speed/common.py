@@ -20,13 +20,15 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def peak_gflops(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0) -> float:
+def peak_gflops(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0, device: str = "cpu") -> float:
     """The best rate of a square matrix product, in 10^9 multiplications and additions a second."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     best, until = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < until:
         start = time.perf_counter()
         a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best / 1e9
 

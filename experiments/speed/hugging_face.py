@@ -28,7 +28,7 @@ def chosen(args: argparse.Namespace, batch: int, learning_rate: float = 5e-5) ->
         "optim": "adamw_torch_fused",
         "lr_scheduler_type": "linear",
         "bf16": args.precision == "bfloat16",
-        "use_cpu": True,
+        "use_cpu": args.device == "cpu",
         "remove_unused_columns": False,
         "save_strategy": "no",
         "logging_strategy": "no",
@@ -89,5 +89,5 @@ class StepClock(TrainerCallback):
 
 
 def train(trainer: WeightedTrainer, args: argparse.Namespace) -> None:
-    trainer.add_callback(StepClock(trainer, Clock(args.warm_up, args.steps)))
+    trainer.add_callback(StepClock(trainer, Clock(args.warm_up, args.steps, args.device)))
     trainer.train()

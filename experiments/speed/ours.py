@@ -55,7 +55,7 @@ def main() -> None:
         given = ["--config", str(Path(__file__).with_name("step.yaml")), *given]
     torch.set_num_threads(os.cpu_count() or 1)
     quieten()
-    TimedCLI.clock = Clock(args.warm_up, args.steps)
+    TimedCLI.clock = Clock(args.warm_up, args.steps, args.device)
     settings = {
         "trainer.max_steps": args.warm_up + args.steps * args.repeats,
         "trainer.precision": PRECISIONS[args.precision],

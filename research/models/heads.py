@@ -80,6 +80,8 @@ class VocabularyHead:
 
     def _chunk_cross_entropy(self, features: Tensor, labels: Tensor) -> Tensor:
         def call(f: Tensor) -> Tensor:
+            if not hasattr(F, "linear_cross_entropy"):  # before torch 2.13
+                return F.cross_entropy(F.linear(f, self.weight, self.bias), labels, reduction="none")
             return F.linear_cross_entropy(f, self.weight, labels, linear_bias=self.bias, reduction="none")
 
         if not torch.is_grad_enabled():
