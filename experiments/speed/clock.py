@@ -75,7 +75,7 @@ class Clock:
             self._hand_over(time.perf_counter() - self.start)
 
     def _peak_bytes(self) -> int:
-        """Resident ones of the process; on a GPU those of its tensors, which keep no more while others have their turn."""
+        """Resident ones of the process; on a GPU those of its tensors, whose freed memory goes to the other sides."""
         if self.device == "cuda":
             torch.cuda.empty_cache()
             return torch.cuda.max_memory_allocated()
