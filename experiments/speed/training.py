@@ -1,6 +1,6 @@
 """Three families beside a Hugging Face Trainer with the same losses, in turn; writes results_training.json, .md, .png.
 
-python experiments/speed/training.py --steps 2 --warm-up 1 --repeats 5
+python experiments/speed/training.py --steps 1 --warm-up 1 --repeats 5
 """
 
 import argparse
@@ -44,7 +44,7 @@ def measure(family: str, args: argparse.Namespace, work: Path) -> dict[str, list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2, help="steps of a side's turn")
+    parser.add_argument("--steps", type=int, default=1, help="steps of a side's turn")
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
