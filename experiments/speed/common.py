@@ -76,9 +76,10 @@ def run(line: Sequence[str | Path], **settings: Any) -> str:
 def made_by(results: Mapping[str, Any]) -> list[str]:
     """The lines over a table that say where its figures come from."""
     about = results["machine"]
+    peaks = ", ".join(f"{name} {peak}" for name, peak in about["matrix peak (GFLOP/s)"].items())
     return [
         f"CPU: {about['cpu']}, {about['cores']} cores, {about['instructions']}; "
-        f"matrix peak {about['matrix peak (GFLOP/s)']} GFLOP/s; torch {about['torch']}; "
+        f"matrix peak in GFLOP/s: {peaks}; torch {about['torch']}; "
         f"load average before {about['load average before']}.",
         "",
         f"Made by `{results['command']}` at commit {results['commit']}.",
@@ -110,19 +111,19 @@ def times(over: Sequence[float], under: Sequence[float]) -> list[float]:
 def plot_ratios(name: str, ratios: Mapping[str, Sequence[float]], what: str, goals: Mapping[str, float]) -> None:
     """One line a ratio, its median and range, and its goal where it has one; writes ``name``.png."""
     figure, axes = canvas()
-    figure.set_size_inches(8, 1.2 + 0.4 * len(ratios))
+    figure.set_size_inches(10, 1.2 + 0.4 * len(ratios))
     places = range(len(ratios), 0, -1)
     middles = [median(values) for values in ratios.values()]
     sides = [
         [m - min(v) for m, v in zip(middles, ratios.values(), strict=True)],
         [max(v) - m for m, v in zip(middles, ratios.values(), strict=True)],
     ]
-    axes.errorbar(middles, places, xerr=sides, fmt="o", capsize=4, label="median, least and most of the repeats")
+    axes.errorbar(middles, places, xerr=sides, fmt="o", capsize=4)
     marked = [(goals[key], place) for key, place in zip(ratios, places, strict=True) if key in goals]
     if marked:
-        axes.plot(*zip(*marked, strict=True), "|", markersize=18, markeredgewidth=2.5, label="goal")
+        axes.plot(*zip(*marked, strict=True), "|", markersize=18, markeredgewidth=2.5)
     axes.axvline(1.0, color="grey", linewidth=1)
     axes.set_yticks(list(places), list(ratios))
     axes.set_ylim(0.4, len(ratios) + 0.6)
-    axes.set_xlabel(what)
+    axes.set_xlabel(f"{what}: median, least and most{'; upright, the goal' if marked else ''}")
     save(figure, axes, HERE / f"{name}.png")

@@ -32,7 +32,7 @@ def main() -> None:
         prepare,
         ours,
         lambda work, common: [HERE / "contrastive_peer.py", *common],
-        "MiniLM, BBC News cut to 128 tokens, batch 32, two dropout passes, temperature 0.05, float32.",
+        "MiniLM, BBC News cut to 128 tokens, batch 16, two dropout passes, temperature 0.05, float32.",
     )
 
 

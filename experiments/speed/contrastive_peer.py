@@ -16,7 +16,7 @@ from sentence_transformers import (
 from sentence_transformers.losses import MultipleNegativesRankingLoss
 from sentence_transformers.models import Pooling, Transformer
 
-BATCH, LENGTH, SCALE = 32, 128, 20.0  # the inverse of the temperature
+BATCH, LENGTH, SCALE = 16, 128, 20.0  # the inverse of the temperature
 
 
 def model(folder: Path) -> SentenceTransformer:

