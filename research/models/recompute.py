@@ -1,8 +1,7 @@
 """Activations that are cheap to make again are made again in the backward pass, not kept for it.
 
 A linear map keeps its input for the gradient of its weights. Where that input is what a norm or an activation made of
-a tensor that is kept anyway, it need not be kept too: of a BERT layer that is a third of the memory, for a hundredth
-of the time.
+a tensor that is kept anyway, it need not be kept too.
 """
 
 from collections.abc import Callable

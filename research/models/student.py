@@ -214,13 +214,14 @@ class Student(nn.Module):
         """Encode (N, L) tokens into hidden states (N, L or D, H); ``reads`` is as for :func:`recording`."""
         if self.chunk is not None and len(tokens.ids) > self.chunk and not reads:  # which keeps what chunks would save
             return Encoded(*in_chunks(lambda part: self._states(part)[:2], tokens, self.chunk), tokens)
-        hidden, memory, stacks = self._states(tokens, reads)
+        with kept_for_backward():  # chunks keep less yet, by hooks of their own
+            hidden, memory, stacks = self._states(tokens, reads)
         return Encoded(hidden, memory, tokens, stacks if reads else ())
 
     def _states(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> tuple[Tensor, Tensor, Sequence[Stack]]:
         model, averaged = self._built(), self.pooling == "first_last"
         reads = reads | {"hidden"} if averaged else reads
-        with added(tokens.noise, self.family.input_embedding(model)), kept_for_backward():
+        with added(tokens.noise, self.family.input_embedding(model)):
             if not reads:
                 return *self.family.hidden(model, tokens), ()
             hidden, memory, stacks = recorded(self.family, model, tokens, reads)

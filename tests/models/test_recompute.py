@@ -43,7 +43,7 @@ def test_gradients_are_equal_to_the_bit(make: Any, autocast: bool) -> None:
         assert (expected is None and got is None) or torch.equal(expected, got)
 
 
-def test_a_bert_layer_keeps_a_third_less() -> None:
+def test_a_bert_layer_keeps_less() -> None:
     torch.manual_seed(0)
     model, ids = bert().train(), torch.randint(50, (3, 6))
     storages: dict[int, int] = {}
