@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from research.ablation.design.without import leave_out
+from research.allocation import keep_freed_memory
 from research.callbacks.checkpoint import AtomicCheckpointIO, ResumeCheckpoint, load_checkpoint
 from research.callbacks.metrics_log import MetricsLog
 from research.callbacks.mixture_log import MixtureLog
@@ -53,6 +54,7 @@ class TrainingCLI(LightningCLI):
         sys.argv = [sys.argv[0], *arguments]
         for name in ("lightning.pytorch", "lightning.fabric"):  # their own import has set them to INFO
             logging.getLogger(name).setLevel(logging.WARNING)
+        keep_freed_memory()
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 6% of a step
         strict = {"exit_on_error": False, "allow_abbrev": False}
         try:

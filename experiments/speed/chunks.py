@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import torch
-from run import ROOT, commit, machine, made_by, write
+from common import ROOT, commit, machine, made_by, write
 
 from research.data.batch import Batch, Tokens
 from research.models import Student

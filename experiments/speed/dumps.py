@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common import HERE, ROOT, machine, spread
 from gensim.corpora.wikicorpus import extract_pages, filter_wiki
-from run import HERE, ROOT, machine, spread
 
 from research.data.sources import Wikipedia
 

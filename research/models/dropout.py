@@ -1,16 +1,28 @@
-"""Dropout on the CPU by a quarter of the random numbers: torch draws one for each element, on one core."""
+"""Dropout on the CPU by a quarter of the random numbers, and faster ones: torch draws one an element, on one core."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 
-def draw(shape: tuple[int, ...], probability: float) -> Tensor:
-    """(shape) bool, true with a probability to the nearest of 65,536 parts: four from each 64 random bits."""
-    length = shape[-1]
-    bits = torch.empty(*shape[:-1], -(-length // 4), dtype=torch.int64).random_(-(2**63), None)
-    return bits.view(torch.int16)[..., :length] < min(round(probability * 2**16) - 2**15, 2**15 - 1)
+def new_seed() -> int:
+    """A seed from torch's generator, for what is drawn again in the backward pass."""
+    return int(torch.randint(2**63 - 1, ()))
+
+
+def draw(shape: tuple[int, ...], probability: float, seed: Sequence[int] | None = None) -> Tensor:
+    """(shape) bool, true with a probability to the nearest of 65,536 parts: four from each 64 random bits.
+
+    The same seed gives the same mask; the default is one from torch's generator.
+    """
+    count = math.prod(shape)
+    words = np.random.SFC64(seed or [new_seed()]).random_raw(-(-count // 4))
+    parts = torch.from_numpy(words.view(np.int16)[:count]).view(shape)
+    return parts < min(round(probability * 2**16) - 2**15, 2**15 - 1)
 
 
 class Masked(torch.autograd.Function):

@@ -1,12 +1,14 @@
 """What lies on top of the hidden states: class logits, and the vocabulary applied where a loss needs it."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from research.models.row_blocks import by_rows
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]  # of logits (m, C) and (m, C), to (m,)
 CHUNK = 1024  # positions whose vocabulary logits are alive at once
@@ -46,13 +48,17 @@ class VocabularyHead:
         if len(labels) == 0:
             return self.features.sum() * 0.0
         if len(labels) <= CHUNK:
-            return F.cross_entropy(self.logits, labels, reduction=reduction)
-        parts = zip(self.features.split(CHUNK), labels.split(CHUNK), strict=True)
-        loss = torch.cat([self._chunk_cross_entropy(*part) for part in parts])
+            loss = by_rows(partial(F.cross_entropy, reduction="none"), self.logits, labels)
+        else:
+            parts = zip(self.features.split(CHUNK), labels.split(CHUNK), strict=True)
+            loss = torch.cat([self._chunk_cross_entropy(*part) for part in parts])
         return loss if reduction == "none" else getattr(loss, reduction)()
 
     def divergence(self, other: "VocabularyHead", loss: RowLoss) -> Tensor:
         """Mean over positions of ``loss(logits, other's logits) -> (m,)``, in chunks."""
+
+        if 0 < len(self.features) <= CHUNK:
+            return by_rows(loss, self.logits, other.logits).mean()
 
         def one(mine: Tensor, theirs: Tensor) -> Tensor:
             return loss(mine, F.linear(theirs, other.weight, other.bias))

@@ -21,6 +21,7 @@ from research.models.narrow import use_narrow_states
 from research.models.packed import unpacked
 from research.models.perturbation import added
 from research.models.pooling import Pooling, pooled
+from research.models.recompute import kept_for_backward, use_recompute
 from research.models.recording import Stack, recorded
 from research.models.tokenizer import TrainedTokenizer
 from research.step import Encoded
@@ -194,6 +195,7 @@ class Student(nn.Module):
         use_blocked_attention(model)
         use_fast_dropout(model)
         use_narrow_states(model, self.family)
+        use_recompute(model)
         self.model = model
         self._freeze()
         if self.lora is not None:
@@ -220,7 +222,7 @@ class Student(nn.Module):
     def _states(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> tuple[Tensor, Tensor, Sequence[Stack]]:
         model, averaged = self._built(), self.pooling == "first_last"
         reads = reads | {"hidden"} if averaged else reads
-        with added(tokens.noise, self.family.input_embedding(model)):
+        with added(tokens.noise, self.family.input_embedding(model)), kept_for_backward():
             if not reads:
                 return *self.family.hidden(model, tokens), ()
             hidden, memory, stacks = recorded(self.family, model, tokens, reads)

@@ -9,6 +9,7 @@ from transformers import BertConfig, BertModel
 
 from research.models import attention
 from research.models.attention import BlockedAttention, use_blocked_attention
+from research.models.dropout import draw
 
 
 def tensors(n=5, heads=2, length=7, d=4):
@@ -16,8 +17,7 @@ def tensors(n=5, heads=2, length=7, d=4):
     q, k, v = (torch.randn(n, heads, length, d, dtype=torch.float64, generator=generator) for _ in range(3))
     lengths = torch.tensor([7, 3, 1, 5, 7])[:n]
     mask = (torch.arange(length) < lengths[:, None])[:, None, None, :]
-    keep = torch.rand(n, heads, length, length, generator=generator) > 0.3
-    return q, k, v, mask, keep
+    return q, k, v, mask
 
 
 @pytest.fixture(autouse=True)
@@ -27,27 +27,29 @@ def small_blocks(monkeypatch):
 
 
 def test_the_formula():
-    q, k, v, mask, keep = tensors()
+    q, k, v, mask = tensors()
+    blocks = [(2, 0), (2, 2), (1, 4)]  # rows, and the first of them
+    keep = torch.cat([draw((rows, 2, 7, 7), 0.7, (5, start)) for rows, start in blocks])
+    assert 0.6 < keep.float().mean() < 0.8
     scores = (q @ k.mT / 2).masked_fill(~mask, float("-inf"))
     expected = ((scores.softmax(-1) * keep / 0.7) @ v).transpose(1, 2)
-    out = BlockedAttention.apply(q, k, v, mask, keep, 0.3, 0.5)
+    out = BlockedAttention.apply(q, k, v, mask, 0.3, 5, 0.5)
     torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_without_dropout_it_is_torchs():
-    q, k, v, mask, keep = tensors()
-    out = BlockedAttention.apply(q, k, v, mask, torch.ones_like(keep), 0.0, 0.5)
+    q, k, v, mask = tensors()
+    out = BlockedAttention.apply(q, k, v, mask, 2**-30, 5, 0.5)
     expected = scaled_dot_product_attention(q, k, v, mask).transpose(1, 2)
-    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(out, expected, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_gradients(masked):
-    q, k, v, mask, keep = tensors(n=3, length=4)
+    q, k, v, mask = tensors(n=3, length=4)
     mask = mask[:3, ..., :4] if masked else None
     inputs = [t.requires_grad_() for t in (q, k, v)]
-    keep = keep[:3, :, :4, :4]
-    assert torch.autograd.gradcheck(lambda *qkv: BlockedAttention.apply(*qkv, mask, keep, 0.3, 0.5), inputs)
+    assert torch.autograd.gradcheck(lambda *qkv: BlockedAttention.apply(*qkv, mask, 0.3, 5, 0.5), inputs)
 
 
 def test_a_bert_with_it(monkeypatch):
@@ -63,11 +65,11 @@ def test_a_bert_with_it(monkeypatch):
     assert blocked.config._attn_implementation == "blocked"
     calls = []
     monkeypatch.setattr(
-        attention, "draw", lambda shape, probability: calls.append(shape) or torch.ones(shape, dtype=torch.bool)
+        attention, "draw", lambda shape, *given: calls.append(shape) or torch.ones(shape, dtype=torch.bool)
     )
     ids, mask = torch.randint(50, (3, 6)), torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] + [0] * 5])
     states = [m(ids, attention_mask=mask).last_hidden_state for m in (plain, blocked)]
-    assert calls == [(3, 2, 6, 6)] * 2
+    assert calls == [(2, 2, 6, 6), (1, 2, 6, 6)] * 2
     torch.testing.assert_close(*[s[mask.bool()] for s in states], rtol=1e-7, atol=1e-7)
     for s in states:
         s[mask.bool()].square().sum().backward()

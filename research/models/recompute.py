@@ -1,0 +1,62 @@
+"""Activations that are cheap to make again are made again in the backward pass, not kept for it.
+
+A linear map keeps its input for the gradient of its weights. Where that input is what a norm or an activation made of
+a tensor that is kept anyway, it need not be kept too: of a BERT layer that is a third of the memory, for a hundredth
+of the time.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+MADE_BY = "made_by"  # the attribute of a tensor that can make it again
+
+
+class Remade:
+    """What stands for a tensor, or a view of one, that is not kept."""
+
+    def __init__(self, make: Callable[[], Tensor], part: Tensor) -> None:
+        self.make, self.place = make, (part.size(), part.stride(), part.storage_offset())
+
+    def tensor(self) -> Tensor:
+        with torch.no_grad():
+            return self.make().as_strided(*self.place)
+
+
+def pack(tensor: Tensor) -> Tensor | Remade:
+    whole = tensor if tensor._base is None else tensor._base
+    make = getattr(whole, MADE_BY, None)
+    return tensor if make is None or whole._version else Remade(make, tensor)
+
+
+def unpack(kept: Tensor | Remade) -> Tensor:
+    return kept.tensor() if isinstance(kept, Remade) else kept
+
+
+def kept_for_backward() -> saved_tensors_hooks:
+    """A context in which what :func:`use_recompute` marked is not kept for the backward pass."""
+    return saved_tensors_hooks(pack, unpack)
+
+
+def mark(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    """A forward hook: ``output`` can be made again from the module's input, which its own gradient keeps."""
+    if output.requires_grad:
+        given, precision = inputs[0].detach(), output.dtype
+        setattr(output, MADE_BY, lambda: module.forward(given).to(precision))
+
+
+def use_recompute(model: nn.Module) -> None:
+    """Mark what the norms and activations of a model make."""
+    for module in model.modules():
+        if isinstance(module, cheap()):
+            module.register_forward_hook(mark)
+
+
+def cheap() -> tuple[Any, ...]:
+    """Functions of one tensor, without random numbers, whose gradient keeps that tensor and not the result."""
+    from transformers.activations import GELUActivation, GELUTanh
+
+    return nn.LayerNorm, nn.GELU, nn.SiLU, GELUActivation, GELUTanh
