@@ -17,6 +17,7 @@ from research.models.cutting import keep_layers
 from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
 from research.models.heads import ClassificationHead, VocabularyHead
+from research.models.narrow import use_narrow_states
 from research.models.packed import unpacked
 from research.models.perturbation import added
 from research.models.pooling import Pooling, pooled
@@ -193,6 +194,7 @@ class Student(nn.Module):
             model.activation_checkpointing_enable()
         use_blocked_attention(model)
         use_fast_dropout(model)
+        use_narrow_states(model, self.family)
         use_recompute(model)
         self.model = model
         self._freeze()

@@ -14,6 +14,11 @@ from torch import Tensor
 from research.errors import UserError
 
 
+def log_p(logits: Tensor) -> Tensor:
+    """Log-probabilities, in float32 at least: those of bfloat16 differ by hundredths of a nat from class to class."""
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
 def kl(first: Tensor, second: Tensor) -> Tensor:
     """``sum_c p_c log(p_c / q_c)`` of log-probabilities (m, C) each, to (m,)."""
     return F.kl_div(second, first, log_target=True, reduction="none").sum(-1)
@@ -26,24 +31,24 @@ def mixed(first: Tensor, second: Tensor, share: float) -> Tensor:
 
 def forward_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """``KL(p || q)``: the student covers all that the teacher may say (Hinton et al. 2015, arXiv:1503.02531)."""
-    return kl(teacher.log_softmax(-1), student.log_softmax(-1))
+    return kl(log_p(teacher), log_p(student))
 
 
 def reverse_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """``KL(q || p)``: it says nothing that the teacher would not (Gu et al. 2023, arXiv:2306.08543)."""
-    return kl(student.log_softmax(-1), teacher.log_softmax(-1))
+    return kl(log_p(student), log_p(teacher))
 
 
 def jensen_shannon(student: Tensor, teacher: Tensor, beta: float) -> Tensor:
     """``beta KL(p || m) + (1 - beta) KL(q || m)`` with ``m = beta p + (1 - beta) q`` (Agarwal et al. 2023)."""
-    p, q = teacher.log_softmax(-1), student.log_softmax(-1)
+    p, q = log_p(teacher), log_p(student)
     middle = mixed(p, q, beta)
     return beta * kl(p, middle) + (1 - beta) * kl(q, middle)
 
 
 def skewed_kl(student: Tensor, teacher: Tensor, alpha: float) -> Tensor:
     """``KL(p || alpha p + (1 - alpha) q)``, whose gradient stays bounded where q is 0 (Ko et al. 2024)."""
-    p, q = teacher.log_softmax(-1), student.log_softmax(-1)
+    p, q = log_p(teacher), log_p(student)
     return kl(p, mixed(p, q, alpha))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from research.callbacks.metrics_log import MetricsLog
 from research.models.checkpoint import Trained
+from research.precision import native_bfloat16
 
 SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
 ANNEALED = (
@@ -36,6 +37,7 @@ MODES = {
     "loss_driven": ["--data.mixture", DRIVEN, *NO_EPOCHS],
     "anchored": ANCHORED,
     "curriculum": ["--data.streams.wiki.init_args.curriculum", "{batches: 15}"],
+    "bfloat16": ["--trainer.precision", "bf16-mixed", *ANCHORED],
 }
 STEPS = 25
 STOPS = [1, 4, 5, 9, 10, 11, 15, 20, 24]  # first and last, before and after checkpoints, validations, epochs' edges
@@ -44,6 +46,7 @@ FEW = {
     "loss_driven": [13],
     "curriculum": [7],
     "anchored": [12],
+    "bfloat16": [12],
 }  # modes that differ from others in one thing only
 READ_AHEAD = ["--data.num_workers", "2"]
 
@@ -70,6 +73,8 @@ def assert_same(program, name, whole):
 @pytest.mark.parametrize("mode", MODES)
 def test_told_to_stop_at_any_step(program, monkeypatch, mode):
     more = MODES[mode]
+    if mode == "bfloat16" and not native_bfloat16():
+        pytest.skip("this machine only emulates bfloat16")
     assert program("fit", f"{mode}-whole", *more) == 0
     assert (program.run_folder(f"{mode}-whole") / "mixture.png").exists() == ("--data.mixture" in more)
     if mode == "loss_driven":  # the losses of which steps count must not depend on the workers
