@@ -13,15 +13,15 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.losses import MultipleNegativesRankingLoss
-from sentence_transformers.models import Pooling, Transformer
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 BATCH, LENGTH, SCALE = 16, 128, 20.0  # the inverse of the temperature
 
 
 def model(folder: Path) -> SentenceTransformer:
     transformer = Transformer(str(folder), max_seq_length=LENGTH)
-    pooling = Pooling(transformer.get_word_embedding_dimension(), "mean")
+    pooling = Pooling(transformer.get_embedding_dimension(), "mean")
     return SentenceTransformer(modules=[transformer, pooling], device="cpu")
 
 

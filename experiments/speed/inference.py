@@ -84,7 +84,7 @@ def of_pipeline(by_length: bool) -> Encode:
 
 def of_sentence_transformers() -> Encode:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     transformer = Transformer(str(package_folder(BACKBONE)), max_seq_length=LENGTH)
     model = SentenceTransformer(modules=[transformer, Pooling(384, "mean")], device="cpu")

@@ -98,7 +98,8 @@ class Setting:
         self.student.build()
         self.teacher.build(torch.device("cpu"))
         self.teacher.fit_probe("news", read("news"), module.info.labels)
-        for objective in objectives.values():
+        for name, objective in objectives.items():
+            objective.check(name, self.student.family, {"news": module.info}, self.teacher)
             objective.build(self.student, {"news": module.info})
             objective.prepare(self.student, self.teacher, read)
         self.student.train()
