@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from research.data.batch import IGNORE, Tokens
+from research.data.batch import IGNORE, Batch, Tokens
 from research.data.masking import Conditional, Masked, NextToken, SpanCorrupted
 from research.models.heads import CHUNK
 from research.objectives import CausalLM
@@ -185,11 +185,10 @@ def test_memory_of_many_positions_is_not_theirs_times_the_vocabulary(tiny: Any) 
     def peak(rows: int) -> int:
         ids = torch.randint(10, 600, (rows, length), generator=torch.Generator().manual_seed(0))
         tokens = Tokens(ids, torch.ones_like(ids, dtype=torch.bool), labels=ids)
-        batch = type("Given", (), {"views": {view: tokens}})()
         student.zero_grad()
         watched = counts.Allocations()
         with watched.watched():
-            objective(Step({"texts": batch}, student, None, {"texts": [view]})).backward()
+            objective(Step({"texts": Batch({view: tokens})}, student, None, {"texts": [view]})).backward()
         return watched.peak
 
     rows = 2 * CHUNK // length
