@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from lightning import Callback, LightningModule, Trainer
 
@@ -118,10 +117,8 @@ def counting(
             other.tokenizer.save_pretrained(work / "teacher")
             model["teacher"]["init_args"] = {"backbone": str(work / "teacher")}
         for stream in config["data"]["streams"].values():
-            kept = {
-                k: v for k, v in stream["init_args"].items() if k in ("problem", "batch_size", "max_length", "pack")
-            }
-            stream["init_args"] = {**kept, "source": source(stream), "validation": 0.0}
+            own = {name: value for name, value in stream["init_args"].items() if name in OWN}
+            stream["init_args"] = {**own, "source": source(stream), "validation": 0.0}
         config["trainer"] = {"max_steps": STEPS, "accelerator": "cpu", "limit_val_batches": 0,
                              "enable_progress_bar": False}  # fmt: skip
         config["run"] = {"wandb": "disabled", "folder": str(work / "runs")}
@@ -138,7 +135,6 @@ def counting(
             patch.delenv(CHOSEN, raising=False)
             patch.syspath_prepend(str(ROOT / "experiments" / "speed"))
             CountedCLI(["fit", "--config", str(work / "recipe.yaml")])
-        torch.set_default_device(None)
         return counted
 
     return counting
