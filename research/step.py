@@ -34,6 +34,10 @@ class View(ABC):
         """The view that stands for it on validation and test data."""
         return self
 
+    def beside(self) -> "View | None":
+        """A view that may show a student the same, whose encoding then serves this one too."""
+        return None
+
     def connect(self, student: "Student") -> None:
         """Take from the student's tokenizer what :meth:`build` needs; called after :meth:`check`, loads no weights."""
 
@@ -138,11 +142,13 @@ class Step:
         if (stream, view) not in self._student:
             tokens = {v: self.tokens(stream, v) for v in self.views[stream]}
             same_kind = [v for v in tokens if kind(tokens[v]) == kind(tokens[view])]
+            served = {v: other for v, other in self.batches[stream].shared.items() if {v, other} <= {*same_kind}}
+            own = [v for v in same_kind if v not in served]
             reads = self.reads.get(stream, frozenset())
-            for each, encoded in zip(
-                same_kind, together(self.student, [tokens[v] for v in same_kind], reads), strict=True
-            ):
+            for each, encoded in zip(own, together(self.student, [tokens[v] for v in own], reads), strict=True):
                 self._student[stream, each] = encoded
+            for each, other in served.items():
+                self._student[stream, each] = replace(self._student[stream, other], tokens=tokens[each])
         return self._student[stream, view]
 
     def vocabulary(self, stream: str, view: View) -> "tuple[VocabularyHead, Tensor]":

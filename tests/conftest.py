@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from research.data.batch import Batch, Example, Tokens, pad_rows
+from research.data.batch import Batch, Example, Tokens, pad_rows, same_inputs
 from research.data.sources import TextFiles
 from research.models import AlignedTeacher, Student, TrainedTokenizer
 from research.models.backbone import load_tokenizer
@@ -124,7 +124,7 @@ def batch_of() -> Callable[..., Batch]:
             return pad_rows(rows, student.vocabulary.pad, types)
 
         built = {view: tokens(view) for view in views}
-        return Batch(built, None if labels is None else torch.as_tensor(labels))
+        return Batch(built, None if labels is None else torch.as_tensor(labels), shared=same_inputs(built))
 
     return batch_of
 

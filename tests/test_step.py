@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from research.data.batch import Batch
+from research.data.batch import Batch, Example, pad_rows, same_inputs
 from research.data.masking import Conditional, Masked, NextToken, SpanCorrupted
 from research.data.stream import StreamInfo
 from research.models import LiveTeacher, Student
@@ -90,6 +91,37 @@ def test_encoder_decoder_needs_one_forward_with_a_decoder_and_one_without(
     for view in VIEWS["t5"]:
         step.encoded("s", view)
     assert count.rows == [2 * len(texts), 3 * len(texts)]
+
+
+def test_a_decoder_encodes_a_text_once_to_classify_and_to_continue_it(
+    tiny: Any, texts: list[str], batch_of: Any
+) -> None:
+    objectives: dict[str, Objective] = {"ce": Classification("s"), "lm": CausalLM("s"), "nce": Contrastive("s")}
+    student = tiny("gpt2")
+    for objective in objectives.values():
+        objective.build(student, {"s": StreamInfo("classify", ("a", "b"))})
+    student.double().eval()
+    views = views_of(objectives)
+    assert views["s"] == [Clean(), NextToken(), Clean(1)]
+    batch = batch_of(student, texts, views["s"], LABELS)
+    assert batch.shared == {NextToken(): Clean()}
+    counted = Count(student)
+    together = Step({"s": batch}, student, None, views)
+    losses = {name: objective(together) for name, objective in objectives.items()}
+    assert counted.rows == [2 * len(texts)]  # Clean(1) differs in its dropout mask
+    batch.shared.clear()
+    apart = Step({"s": batch}, student, None, views)
+    for name, objective in objectives.items():
+        torch.testing.assert_close(losses[name], objective(apart))
+    assert counted.rows[1:] == [3 * len(texts)]
+
+
+def test_a_text_that_goes_on_is_continued_by_a_forward_of_its_own(tiny: Any) -> None:
+    student = tiny("gpt2")
+    for ends, expected in ((True, {NextToken(): Clean()}), (False, {})):
+        example, rng = Example(np.arange(5, 9), ends=ends), np.random.default_rng(0)
+        rows = {v: v.build(example, student.family, student.vocabulary, rng) for v in (Clean(), NextToken())}
+        assert same_inputs({v: pad_rows([row], 0, False) for v, row in rows.items()}) == expected
 
 
 @pytest.mark.parametrize("pairs", [False, True])

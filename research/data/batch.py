@@ -1,7 +1,7 @@
 """A stream's batch: the views that the objectives asked for, as padded tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +61,11 @@ class Tokens:
     decoder_segments: Tensor | None = None
     noise: Tensor | None = None
 
+    def shows_the_same(self, other: "Tokens") -> bool:
+        """Whether a student reads the same of both: all is equal but labels."""
+        mine, theirs = ([getattr(each, f.name) for f in fields(each) if f.name != "labels"] for each in (self, other))
+        return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
     def to(self, device: torch.device, non_blocking: bool = False) -> "Tokens":
         present = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
         return Tokens(**{name: value.to(device, non_blocking=non_blocking) for name, value in present.items()})
@@ -71,16 +76,18 @@ class Batch:
     """The views of N examples, and their labels: (N,) int64 classes, (N, C) float indicators or (N,) float.
 
     ``index`` (N,) numbers the examples within their split. In packed rows, in their order, they outnumber the rows.
+    ``shared`` has for a view the one whose encoding serves it too.
     """
 
     views: dict["View", Tokens]
     labels: Tensor | None = None
     index: Tensor | None = None
+    shared: dict["View", "View"] = field(default_factory=dict)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
         views = {view: tokens.to(device, non_blocking) for view, tokens in self.views.items()}
-        return Batch(views, labels, self.index)
+        return Batch(views, labels, self.index, self.shared)
 
     def __len__(self) -> int:
         """How many examples it holds."""
@@ -93,6 +100,12 @@ class Batch:
 
 
 StreamBatches = Mapping[str, Batch]
+
+
+def same_inputs(views: Mapping["View", Tokens]) -> dict["View", "View"]:
+    """For each view that shows a student no more than the one beside it does, that one."""
+    beside = {view: other for view in views if (other := view.beside()) is not None and other in views}
+    return {view: other for view, other in beside.items() if views[view].shows_the_same(views[other])}
 
 
 def pad(rows: Sequence[np.ndarray], value: int) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from research.data.batch import IGNORE, Example, Row
 from research.errors import UserError
-from research.step import View
+from research.step import Clean, View
 
 if TYPE_CHECKING:
     from research.data.vocabulary import Vocabulary
@@ -114,6 +114,9 @@ class Masked(View):
 @dataclass(frozen=True)
 class NextToken(View):
     """The framed text, where each position predicts the next one, and the last one the end if the text ends there."""
+
+    def beside(self) -> View:
+        return Clean()
 
     def check(self, key: str, student: "Student", problem: str) -> None:
         self.require(key, student.family.name == "decoder", "a decoder")

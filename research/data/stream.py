@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from research.data.batch import Batch, Example, Row, pad_rows
+from research.data.batch import Batch, Example, Row, pad_rows, same_inputs
 from research.data.packing import BestFit, pack_rows
 from research.data.sampling import HOLE
 from research.data.vocabulary import Vocabulary
@@ -106,7 +106,8 @@ class Stream(Dataset[Batch | None]):
             for view in self.views
         }
         index = np.concatenate(batch)
-        return Batch(views, None if self.labels is None else self.labels[index], torch.from_numpy(index))
+        labels = None if self.labels is None else self.labels[index]
+        return Batch(views, labels, torch.from_numpy(index), same_inputs(views))
 
     def _row(self, view: View, examples: Sequence[Example], rng: np.random.Generator) -> Row:
         view = view if self.shuffle else view.held_out()

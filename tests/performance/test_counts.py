@@ -121,7 +121,7 @@ def test_flops_of_the_gpt2_recipe(counted: Callable[[str], Any]) -> None:
     predicted = [positions(batch[stream].views[NextToken()]) for stream in ("sentiment", "wiki")]
     assert max(predicted) <= CHUNK, "more would be computed twice"
     assert run.flops == (
-        of.gpt2(2 * rows, length, WIDTH, LAYERS)
+        of.gpt2(rows, length, WIDTH, LAYERS)  # one forward to classify and to continue
         + of.gpt2(*size(batch["wiki"].views[NextToken()]), WIDTH, LAYERS)
         + sum(of.vocabulary(count, WIDTH, VOCABULARY, transform=False) for count in predicted)
         + of.classes(rows, WIDTH, CLASSES)
