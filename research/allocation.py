@@ -1,7 +1,6 @@
 """Freed memory stays with the process: a step asks for as much again as the step before gave back.
 
-By default glibc gives large blocks back to the system, which hands them out again a page at a time, each cleared: on a
-CPU that was a fifth of a training step.
+By default glibc gives large blocks back to the system, which hands them out again a page at a time, each cleared.
 """
 
 import ctypes

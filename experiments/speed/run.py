@@ -19,6 +19,7 @@ PARTS = {  # a script each; those of PEERS ask for packages that the project doe
     "teacher_cache": "writing and reading a teacher's cache",
     "start_up": "from the command to the first step",
     "inference": "predict, against a pipeline and Sentence Transformers",
+    "switches": "what our own switches give on the step",
     "objectives": "what each objective adds to a step",
     "contrastive": "against Sentence Transformers' trainer",
     "causal_distillation": "against TRL's GKD trainer",
