@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 import research.objectives
 import research.weighting
 from research.models import teachers
@@ -52,9 +54,10 @@ def test_readme_names_files_that_exist():
         assert (ROOT / image).exists(), image
 
 
-def test_figures_in_the_readme_are_those_of_the_results():
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_figures_in_the_documents_are_those_of_the_results(page):
     """Each row of a table under `<!-- from FILE -->` stands in FILE, which a run has written."""
-    quoted = re.findall(r"<!-- from (\S+) -->\n(.+?)\n\n", (ROOT / "README.md").read_text(), re.S)
+    quoted = re.findall(r"<!-- from (\S+) -->\n(.+?)\n\n", (ROOT / page).read_text(), re.S)
     assert quoted
     for name, table in quoted:
         results = (ROOT / name).read_text().splitlines()
