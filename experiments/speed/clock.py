@@ -13,29 +13,10 @@ from typing import Any
 
 import torch
 from common import ROOT, environment
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from counts import flop_counter
+from torch.utils.flop_counter import FlopCounterMode
 
 MARK = "TURN "
-aten = torch.ops.aten
-
-
-def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
-
-
-def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
-
-
-def counter() -> FlopCounterMode:
-    """Counts FLOPs by torch's formulas; attention's are those of the GPU's, which torch does not name for a CPU."""
-    return FlopCounterMode(
-        display=False,
-        custom_mapping={
-            aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-            aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-        },
-    )
 
 
 class Clock:
@@ -47,7 +28,7 @@ class Clock:
 
     def __init__(self, warm_up: int, steps: int, device: str = "cpu") -> None:
         self.left, self.steps, self.device = warm_up, steps, device
-        self.counter: FlopCounterMode | None = counter()
+        self.counter: FlopCounterMode | None = flop_counter()
         self.flops_a_token: float | None = None
         self._anew()
 

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from common import HERE, commit, machine, made_by, write
 from counts import Allocations, flop_counter
 from lightning import Callback, LightningModule, Trainer
-from run import HERE, commit, machine, made_by, write
 
 from research.ablation.reporting.statistics import interval
 from research.data import CorpusDataModule

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clock import counter
 from common import commit, machine, made_by, spread, table, times, write
+from counts import flop_counter
 
 import research.objectives
 from research.data.batch import Batch
@@ -120,7 +120,7 @@ class Setting:
 
     def flops(self, *names: str) -> float:
         """Of a step: what is computed twice counts twice."""
-        with counter() as counted:
+        with flop_counter() as counted:
             self.step(*names)
         return float(counted.get_total_flops())
 

@@ -29,16 +29,16 @@ def test_flops_of_products_and_of_attention_on_the_cpu_are_counted(script: Any) 
     rows, length, width = 3, 16, 8
     x = torch.randn(rows * length, width, requires_grad=True)
     weight = torch.randn(width, width, requires_grad=True)
-    with script("clock").counter() as counted:
+    with script("counts").flop_counter() as counted:
         (x @ weight).sum().backward()
     product = 2 * rows * length * width * width
     assert counted.get_total_flops() == 3 * product
     q = torch.randn(rows, 2, length, width, requires_grad=True)
-    with script("clock").counter() as counted:
+    with script("counts").flop_counter() as counted:
         out = F.scaled_dot_product_attention(q, q, q)
     forward = 2 * 2 * rows * 2 * length * length * width
     assert counted.get_total_flops() == forward
-    with script("clock").counter() as counted:
+    with script("counts").flop_counter() as counted:
         out.sum().backward()
     assert counted.get_total_flops() == 2.5 * forward  # the scores are computed anew
 
