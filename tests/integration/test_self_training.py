@@ -24,8 +24,8 @@ def second(program, slices, file, keep):
 
 @pytest.fixture(scope="module")
 def first(program) -> Path:
-    assert program("fit", "first", "--trainer.max_steps", "10") == 0
-    assert program("predict", "first", "--trainer.max_steps", "10", "--ckpt_path", "last") == 0
+    assert program("fit", "first", "--trainer.max_steps", "30") == 0
+    assert program("predict", "first", "--trainer.max_steps", "30", "--ckpt_path", "last") == 0
     return program.run_folder("first")
 
 
@@ -48,7 +48,7 @@ def test_labels_are_what_predict_writes(first, slices):
 
 
 def test_a_run_learns_from_them(first, program, slices):
-    assert program("fit", "second", *second(program, slices, "banking77/train.csv", 0.5)) == 0
+    assert program("fit", "second", *second(program, slices, "banking77/train.csv", 1.0)) == 0
     rows = program.log("second")
     assert all(float(row["loss/pseudo"]) > 0 for row in rows if row["loss/pseudo"])
 
