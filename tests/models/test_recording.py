@@ -96,13 +96,14 @@ def test_nothing_is_kept_unasked(tiny: Any, texts: list[str], batch_of: Any) -> 
     student = tiny("bert")
     tokens = batch_of(student, texts, [Clean()]).views[Clean()]
     kernel = KERNELS[student.model.config._attn_implementation]
+    hooks = [len(module._forward_pre_hooks) for module in student.model.modules()]
     assert student(tokens).stacks == ()
     (stack,) = student(tokens, frozenset({"hidden"})).stacks
     assert len(stack.hidden) == 3 and not stack.attention
     (stack,) = student(tokens, frozenset({"attention"})).stacks
     assert len(stack.attention) == 2 and not stack.hidden
     assert KERNELS[student.model.config._attn_implementation] is kernel
-    assert not any(module._forward_pre_hooks for module in student.model.modules())
+    assert [len(module._forward_pre_hooks) for module in student.model.modules()] == hooks
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
