@@ -90,6 +90,20 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def comparison(told: str | None, steps: int = 1, warm_up: int = 1) -> argparse.ArgumentParser:
+    """What a comparison is told; its script may add more."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=steps, help="steps of a side's turn")
+    parser.add_argument("--warm-up", type=int, default=warm_up, help="steps that do not count")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each side")
+    return parser
+
+
+def counts(args: argparse.Namespace) -> list[str]:
+    """The part of it that each side is told too."""
+    return ["--steps", str(args.steps), "--warm-up", str(args.warm_up), "--repeats", str(args.repeats)]
+
+
 class Side:
     """A process that takes turns: it computes only while its turn runs.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clock import Side, in_turn
+from clock import Side, comparison, counts, in_turn
 from common import HERE, commit, peak_gflops, spread, table, times, write
 
 OURS = "ours"
@@ -30,8 +30,7 @@ HEAD = (
 
 def measure(precision: str, batch: int, args: argparse.Namespace) -> dict[str, Any]:
     """The turns of each side. They share the GPU's memory, of which a waiting side keeps what its tensors take."""
-    given = ["--warm-up", str(args.warm_up), "--steps", str(args.steps), "--repeats", str(args.repeats),
-             "--precision", precision, "--device", "cuda"]  # fmt: skip
+    given = [*counts(args), "--precision", precision, "--device", "cuda"]
     of_script = {
         "ours.py": ["--trainer.accelerator", "cuda", "--trainer.devices", "1",
                     "--data.streams.news.init_args.batch_size", str(batch)],
@@ -76,20 +75,16 @@ def report(results: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = comparison(__doc__, steps=10, warm_up=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 128])
     parser.add_argument("--precisions", choices=PRECISIONS, nargs="+", default=list(PRECISIONS))
-    parser.add_argument("--steps", type=int, default=10, help="of each repeat")
-    parser.add_argument("--warm-up", type=int, default=5, help="steps that do not count")
-    parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     if not torch.cuda.is_available():
         print("gpu: left out, there is no GPU here")
         return
-    asked = f"--batches {' '.join(map(str, args.batches))} --precisions {' '.join(args.precisions)}"
+    asked = ["--batches", *map(str, args.batches), "--precisions", *args.precisions, *counts(args)]
     results: dict[str, Any] = {
-        "command": f"python experiments/speed/gpu.py {asked} --steps {args.steps} --warm-up {args.warm_up} "
-        f"--repeats {args.repeats}",
+        "command": f"python experiments/speed/gpu.py {' '.join(asked)}",
         "commit": commit(),
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,

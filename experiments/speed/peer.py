@@ -1,13 +1,12 @@
 """Our side beside one of another environment, in turn, to a table."""
 
-import argparse
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clock import Side, in_turn
+from clock import Side, comparison, counts, in_turn
 from common import commit, environment, machine, made_by, spread, table, times, write
 
 Line = Sequence[str | Path]
@@ -34,16 +33,13 @@ def compare(
         theirs: the peer's, without its interpreter.
         about: the set-up, in a sentence under the table.
     """
-    parser = argparse.ArgumentParser(description=told)
-    parser.add_argument("--steps", type=int, default=1, help="steps of a side's turn")
-    parser.add_argument("--warm-up", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = comparison(told)
     parser.add_argument("--peer-python", type=Path, help=f"an interpreter that has {package}")
     args = parser.parse_args()
     if args.peer_python is None:
         print(f"{part}: left out, for want of --peer-python: an interpreter that has {package}")
         return
-    given = ["--steps", str(args.steps), "--warm-up", str(args.warm_up), "--repeats", str(args.repeats)]
+    given = counts(args)
     results: dict[str, Any] = {
         "command": f"python experiments/speed/{part}.py {' '.join(given)} --peer-python PATH",
         "commit": commit(),

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from clock import Side, in_turn
+from clock import Side, comparison, counts, in_turn
 from common import HERE, commit, machine, made_by, peak_gflops, plot_ratios, run, spread, table, times, write
 
 from research.precision import native_bfloat16
@@ -53,8 +53,7 @@ def measure(precision: str, args: argparse.Namespace, work: Path) -> dict[str, A
     sides = [
         Side(
             name,
-            [sys.executable, HERE / script, *more, "--warm-up", str(args.warm_up), "--steps", str(args.steps),
-             "--repeats", str(args.repeats), "--precision", precision, "--work", work],
+            [sys.executable, HERE / script, *more, *counts(args), "--precision", precision, "--work", work],
             work / "errors",
         )
         for name, (script, *more) in SIDES.items()
@@ -139,15 +138,12 @@ def plot(results: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1, help="steps of a side's turn")
-    parser.add_argument("--warm-up", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = comparison(__doc__)
     known = ["float32", *(["bfloat16"] if native_bfloat16() else [])]
     parser.add_argument("--precisions", nargs="+", choices=known, default=known, help="which this processor multiplies")
     args = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
-    given = f"--steps {args.steps} --warm-up {args.warm_up} --repeats {args.repeats}"
+    given = " ".join(counts(args))
     results: dict[str, Any] = {
         "command": f"python experiments/speed/step.py {given} --precisions {' '.join(args.precisions)}",
         "commit": commit(),

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from clock import Side, in_turn
+from clock import Side, comparison, counts, in_turn
 from common import HERE, commit, machine, made_by, spread, table, times, write
 from step import cache_teacher
 
@@ -28,8 +28,7 @@ SWITCHES: dict[str, list[str]] = {  # what is told beside step.yaml
 
 
 def measure(switch: list[str], args: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
-    given = ["--warm-up", str(args.warm_up), "--steps", str(args.steps), "--repeats", str(args.repeats),
-             "--precision", "float32", "--work", str(work)]  # fmt: skip
+    given = [*counts(args), "--precision", "float32", "--work", str(work)]
     if "--cached" in switch:
         cache_teacher(work, args.warm_up + args.steps * args.repeats)
     lines = {BASE: given, "switched": [*given, *switch]}
@@ -38,12 +37,9 @@ def measure(switch: list[str], args: argparse.Namespace, work: Path) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1, help="steps of a side's turn")
-    parser.add_argument("--warm-up", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = comparison(__doc__)
     args = parser.parse_args()
-    given = f"--steps {args.steps} --warm-up {args.warm_up} --repeats {args.repeats}"
+    given = " ".join(counts(args))
     results: dict[str, Any] = {
         "command": f"python experiments/speed/switches.py {given}",
         "commit": commit(),

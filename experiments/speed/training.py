@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from clock import Side, in_turn
+from clock import Side, comparison, counts, in_turn
 from common import HERE, commit, machine, made_by, plot_ratios, spread, table, times, write
 
 from research.data.sources import Package, Sample
@@ -32,8 +32,7 @@ def save_tokenizer(family: str, folder: Path) -> None:
 
 def measure(family: str, args: argparse.Namespace, work: Path) -> dict[str, list[dict[str, Any]]]:
     save_tokenizer(family, work / "tokenizer")
-    counts = ["--warm-up", str(args.warm_up), "--steps", str(args.steps), "--repeats", str(args.repeats)]
-    common = [*counts, "--precision", "float32", "--work", work]
+    common = [*counts(args), "--precision", "float32", "--work", work]
     configs = [part for name in ("base", family) for part in ("--config", HERE / "training" / f"{name}.yaml")]
     lines = {
         "ours": [HERE / "ours.py", *common, *configs, "--model.student.tokenizer", work / "tokenizer"],
@@ -43,12 +42,9 @@ def measure(family: str, args: argparse.Namespace, work: Path) -> dict[str, list
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1, help="steps of a side's turn")
-    parser.add_argument("--warm-up", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = comparison(__doc__)
     args = parser.parse_args()
-    given = f"--steps {args.steps} --warm-up {args.warm_up} --repeats {args.repeats}"
+    given = " ".join(counts(args))
     results: dict[str, Any] = {
         "command": f"python experiments/speed/training.py {given}",
         "commit": commit(),
