@@ -1,10 +1,12 @@
 """Dropout against its definition and against torch's."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from research.models.dropout import Dropout, Masked, draw, use_fast_dropout
+from research.models.dropout import Dropout, Masked, draw, from_bits, to_bits, use_fast_dropout
 
 
 @pytest.mark.parametrize("probability", [0.9, 0.5, 0.02])
@@ -36,9 +38,23 @@ def test_what_stays_is_scaled_and_so_is_its_gradient() -> None:
 
 def test_gradcheck() -> None:
     x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
-    drop = draw((4, 5), 0.4)
-    assert torch.autograd.gradcheck(lambda y: Masked.apply(y, drop, 1.7), x)
-    assert torch.autograd.gradgradcheck(lambda y: Masked.apply(y, drop, 1.7), x)
+    bits = to_bits(draw((4, 5), 0.6))
+    assert torch.autograd.gradcheck(lambda y: Masked.apply(y, bits, 1.7), x)
+    assert torch.autograd.gradgradcheck(lambda y: Masked.apply(y, bits, 1.7), x)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (0, 4), (2, 8, 16)])
+def test_a_mask_is_kept_as_bits(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    mask = draw(shape, 0.5)
+    bits = to_bits(mask)
+    assert len(bits) == -(-mask.numel() // 8)
+    assert torch.equal(from_bits(bits, shape), mask.to(torch.uint8))
+
+
+def test_a_bit_an_element_is_all_that_is_kept() -> None:
+    node: Any = Dropout(0.3).train()(torch.randn(50, 16, requires_grad=True)).grad_fn
+    assert [kept.untyped_storage().nbytes() for kept in node.saved_tensors] == [100]
 
 
 def test_the_seed_decides_and_evaluation_drops_nothing() -> None:
