@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from research.models.dropout import draw, from_bits, to_bits
+from research.models.dropout import draw, factor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,27 +31,26 @@ class BlockedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, scale: float) -> Tensor:
         ctx.rate, ctx.scale = rate, scale
-        out, kept = q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[3]), []
+        bits = draw((*q.shape[:3], k.shape[2]), 1 - rate)
+        ctx.save_for_backward(q, k, v, mask, bits)
+        out = q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[3])
         with torch.autocast("cpu", enabled=False):
             for rows in blocks(q, k):
                 a = weights(q[rows], k[rows], part(mask, rows), scale)
-                keep = draw(tuple(a.shape), 1 - rate)
-                kept.append(to_bits(keep))
-                a = a.mul_(keep.view(torch.uint8)).to(v.dtype)
-                out[rows] = (a @ (v[rows] / (1 - rate))).transpose(1, 2)
-        ctx.save_for_backward(q, k, v, mask, *kept)
+                kept = a.mul_(factor(bits[rows], tuple(a.shape))).to(v.dtype)
+                out[rows] = (kept @ (v[rows] / (1 - rate))).transpose(1, 2)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        q, k, v, mask, *kept = ctx.saved_tensors
+        q, k, v, mask, bits = ctx.saved_tensors
         of_q, of_k, of_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         with torch.autocast("cpu", enabled=False):
-            for rows, bits in zip(blocks(q, k), kept, strict=True):
+            for rows in blocks(q, k):
                 g = gradient[rows].transpose(1, 2) / (1 - ctx.rate)
                 a = weights(q[rows], k[rows], part(mask, rows), ctx.scale)
-                keep = from_bits(bits, tuple(a.shape))
+                keep = factor(bits[rows], tuple(a.shape))
                 of_v[rows] = (a * keep).to(v.dtype).mT @ g
                 of_a = (g @ v[rows].mT).to(a.dtype).mul_(keep)
                 of_scores = torch._softmax_backward_data(of_a, a, -1, a.dtype).to(q.dtype)

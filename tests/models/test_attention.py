@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel
 
 from research.models import attention
 from research.models.attention import BlockedAttention, use_blocked_attention
-from research.models.dropout import draw
+from research.models.dropout import draw, factor
 
 
 def tensors(n=5, heads=2, length=7, d=4):
@@ -29,7 +29,7 @@ def small_blocks(monkeypatch):
 def test_the_formula():
     q, k, v, mask = tensors()
     torch.manual_seed(5)
-    keep = torch.cat([draw((rows, 2, 7, 7), 0.7) for rows in (2, 2, 1)])
+    keep = factor(draw((5, 2, 7, 7), 0.7), (5, 2, 7, 7))
     assert 0.6 < keep.float().mean() < 0.8
     scores = (q @ k.mT / 2).masked_fill(~mask, float("-inf"))
     expected = ((scores.softmax(-1) * keep / 0.7) @ v).transpose(1, 2)
@@ -70,12 +70,12 @@ def test_a_bert_with_it(monkeypatch):
     use_blocked_attention(blocked)
     assert blocked.config._attn_implementation == "blocked"
     calls = []
-    monkeypatch.setattr(
-        attention, "draw", lambda shape, keep: calls.append(shape) or torch.ones(shape, dtype=torch.bool)
-    )
+    weights = attention.weights
+    monkeypatch.setattr(attention, "weights", lambda q, *given: calls.append(len(q)) or weights(q, *given))
+    monkeypatch.setattr(attention, "factor", lambda bits, shape: torch.ones(shape, dtype=torch.uint8))
     ids, mask = torch.randint(50, (3, 6)), torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] + [0] * 5])
     states = [m(ids, attention_mask=mask).last_hidden_state for m in (plain, blocked)]
-    assert calls == [(2, 2, 6, 6), (1, 2, 6, 6)] * 2
+    assert calls == [2, 1] * 2
     torch.testing.assert_close(*[s[mask.bool()] for s in states], rtol=1e-7, atol=1e-7)
     for s in states:
         s[mask.bool()].square().sum().backward()
