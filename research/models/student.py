@@ -16,6 +16,7 @@ from research.models.chunks import in_chunks
 from research.models.cutting import keep_layers
 from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
+from research.models.feed_forward import use_blocks
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.linear import use_fast_linear
 from research.models.narrow import use_narrow_states
@@ -194,6 +195,7 @@ class Student(nn.Module):
         use_fast_dropout(model)
         use_narrow_states(model, self.family)
         use_recompute(model)
+        use_blocks(model)
         self.model = model
         self._freeze()
         if self.lora is not None:
