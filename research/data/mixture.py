@@ -1,6 +1,5 @@
 """The mixture owns the named corpora and tasks and merges their loaders."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,34 +12,12 @@ from research.data.batch import Batch
 from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
 from research.data.stream_module import Connection, StreamDataModule
+from research.data.waiting import ResumableLoader, TimedLoader
 from research.errors import UserError
 from research.step import Clean, View
 
 if TYPE_CHECKING:
     from research.module import HybridModule
-
-
-class ResumableLoader(DataLoader):
-    """A loader over positions. Its sampler asks where training stands, so it has no state of its own to restore."""
-
-    def state_dict(self) -> dict[str, int]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        pass
-
-
-class TimedLoader(CombinedLoader):
-    """Counts the seconds that training has waited for the next batch."""
-
-    waited = 0.0
-
-    def __next__(self) -> Any:
-        started = time.perf_counter()
-        try:
-            return super().__next__()
-        finally:
-            self.waited += time.perf_counter() - started
 
 
 class MixtureDataModule(LightningDataModule):
