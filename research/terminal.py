@@ -26,8 +26,8 @@ RESUME = "go on with the same command and --ckpt_path last"
 FAULTS = {  # what messages of libraries mean
     r"DataLoader worker \(pid\D*([\d, ]+)\)": "a loader's worker (pid {0}) was killed, as a system does that is short "
     f"of memory; lower data.num_workers if it happens again, and {RESUME}",
-    r"\bgloo\b|\bNCCL\b": "the connection to another process of this run is lost: "
-    f"that one has ended, or its machine is out of reach; {RESUME}",
+    r"\bgloo\b|\bNCCL\b": "the connection to another process of this run is lost: it has "
+    f"ended, hangs, or is out of reach; {RESUME}",
 }
 
 

@@ -46,8 +46,8 @@ from research.terminal import explain, quieten
         (
             RuntimeError("[/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:2: Connection reset by peer."),
             1,
-            "error: the connection to another process of this run is lost: that one has ended, or its machine is out "
-            "of reach; go on with the same command and --ckpt_path last\n",
+            "error: the connection to another process of this run is lost: it has ended, hangs, or is out of reach; "
+            "go on with the same command and --ckpt_path last\n",
         ),
         (ValueError(), 1, "error: ValueError: no message (set HYBRID_TRACEBACK=1 to see where it happened)\n"),
     ],

@@ -154,7 +154,7 @@ class MixtureDataModule(LightningDataModule):
             loaders[name] = self._loader(part, range(rank, len(part), ranks))
         return CombinedLoader(loaders, "sequential")
 
-    def _loader(self, stream: Stream, positions: Turns | range) -> "DataLoader[Batch | None]":
+    def _loader(self, stream: Stream, positions: Turns | range) -> ResumableLoader:
         return ResumableLoader(
             stream,
             batch_size=None,
