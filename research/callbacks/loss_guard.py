@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from research.callbacks.checkpoint import ResumeCheckpoint
 from research.callbacks.weight_average import WeightAverage
 from research.errors import UserError
-from research.ranks import many
 from research.sharding import Whole
 
 if TYPE_CHECKING:
@@ -33,7 +31,8 @@ class LossGuard(Callback, Whole):
     A step is bad if the loss of an objective or the gradient's norm is not finite. With ``spike`` it is also bad if the
     loss of an objective exceeds ``median + spike s``, where ``s = 1.4826 median |x - median|`` (Hampel 1974,
     doi:10.1080/01621459.1974.10482962) but at least 1% of the median, over the losses x of its last ``window`` good
-    steps. Losses are means over the batches of an accumulated gradient and over the processes: all judge alike.
+    steps. Losses are means over the batches of an accumulated gradient and over the processes, whose gradients are the
+    same as well: all judge alike.
 
     ``skip`` takes no optimiser step, and puts back what objectives and weighting remember. ``roll_back`` also goes back
     to the weights and moments of the last checkpoint, and on with the next batch: the batches since then are passed
@@ -80,7 +79,8 @@ class LossGuard(Callback, Whole):
                 self.losses.setdefault(name, []).append(loss)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: "LightningModule", optimizer: "Optimizer") -> None:
-        losses, norm = self._agreed(pl_module)
+        losses = {name: float(torch.stack(values).mean()) for name, values in self.losses.items()}
+        norm = float(nn.utils.get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None]))
         assert self.before is not None
         before, self.before, self.losses = self.before, None, {}
         why = self._not_finite(losses, norm) or self._spike(losses)
@@ -118,21 +118,6 @@ class LossGuard(Callback, Whole):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.counts, self.in_a_row = dict(state["counts"]), state["in_a_row"]
         self._remember(state["recent"])
-
-    def _agreed(self, module: Any) -> tuple[dict[str, float], float]:
-        """The mean loss of each objective of this step, and the gradient's norm, the same on all processes."""
-        names = list(module.objectives)
-        found = [torch.stack(self.losses.get(name, [])).float() if name in self.losses else None for name in names]
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        sums = [0.0 if losses is None else losses.sum() for losses in found]
-        counts = [0.0 if losses is None else float(len(losses)) for losses in found]
-        norm = nn.utils.get_total_norm(gradients)
-        row = torch.stack([torch.as_tensor(value, device=module.device).float() for value in (*sums, *counts, norm)])
-        if many():
-            dist.all_reduce(row)
-        *both, total_norm = row.tolist()
-        pairs = zip(names, both[: len(names)], both[len(names) :], strict=True)
-        return {name: total / count for name, total, count in pairs if count}, total_norm
 
     def _not_finite(self, losses: dict[str, float], norm: float) -> str | None:
         if bad := [name for name, loss in losses.items() if not np.isfinite(loss)]:

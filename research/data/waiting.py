@@ -1,13 +1,10 @@
-"""Loaders that count the seconds for which training waits for them, and say for which stream it waits long."""
+"""Says for which stream training waits long."""
 
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
-
-from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader
 
 log = logging.getLogger(__name__)
 PATIENCE = 60.0  # seconds of waiting before the first line; each next one comes after twice as long
@@ -47,58 +44,14 @@ class Watch:
                 log.warning(f"data.streams.%s: {what}", stream, now - since)
                 long, patience = asked, 2 * patience
 
-
-class ResumableLoader(DataLoader):
-    """A loader over positions. Its sampler asks where training stands, so it has no state of its own to restore."""
-
-    watch: Watch | None = None  # is told when a batch is asked for, and when it has come
-
-    def __iter__(self) -> Any:
-        batches = (
-            super().__iter__()
-        )  # not in the generator: all loaders' workers start before the first batch is awaited
-        return batches if self.watch is None else self._watched(batches, self.watch)
-
-    def _watched(self, batches: Iterator[Any], watch: Watch) -> Iterator[Any]:
-        stream: Any = self.dataset
+    def over(self, stream: str, batches: Iterator[Any]) -> Iterator[Any]:
+        """The batches of a stream, watched while they are awaited."""
         while True:
-            watch.asked = stream.name, time.monotonic()
+            self.asked = stream, time.monotonic()
             try:
                 batch = next(batches)
             except StopIteration:
                 return
             finally:
-                watch.asked = None
+                self.asked = None
             yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        pass
-
-
-class TimedLoader(CombinedLoader):
-    """Counts the seconds that training has waited for the next batch, and says when they are many in a row."""
-
-    def __init__(self, loaders: dict[str, ResumableLoader], mode: Any) -> None:
-        super().__init__(loaders, mode)
-        self.waited, self.watch = 0.0, Watch()
-        for loader in loaders.values():
-            loader.watch = self.watch
-
-    def __iter__(self) -> "TimedLoader":
-        self.watch.start()
-        super().__iter__()
-        return self
-
-    def __next__(self) -> Any:
-        started = time.perf_counter()
-        try:
-            return super().__next__()
-        finally:
-            self.waited += time.perf_counter() - started
-
-    def reset(self) -> None:
-        self.watch.stop()
-        super().reset()

@@ -10,7 +10,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from research.data import waiting
-from research.data.waiting import ResumableLoader, TimedLoader
+from research.data.loader import ResumableLoader, WindowLoader
 
 
 class Slow(Dataset[int]):
@@ -27,9 +27,10 @@ class Slow(Dataset[int]):
 def test_the_slow_stream_is_named(workers: int, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "PATIENCE", 0.4)
     parts = {name: Slow(name, at) for name, at in (("quick", None), ("slow", 3))}
-    loader = TimedLoader(
+    loader = WindowLoader(
         {n: ResumableLoader(p, batch_size=None, sampler=range(6), num_workers=workers) for n, p in parts.items()},
-        "min_size",
+        lambda batches: None,
+        lambda: 1,
     )
     with caplog.at_level(logging.WARNING):
         assert [batch for batch, *_ in loader] == [{"quick": i, "slow": i} for i in range(6)]
@@ -44,7 +45,8 @@ def test_the_slow_stream_is_named(workers: int, caplog: Any, monkeypatch: pytest
 
 
 def test_a_quick_stream_says_nothing(caplog: Any) -> None:
-    loader = TimedLoader({"a": ResumableLoader(Slow("a", None), batch_size=None, sampler=range(9))}, "min_size")
+    loaders = {"a": ResumableLoader(Slow("a", None), batch_size=None, sampler=range(9))}
+    loader = WindowLoader(loaders, lambda batches: None, lambda: 1)
     assert len([batch for batch, *_ in loader]) == 9
     loader.reset()
     assert caplog.messages == []
