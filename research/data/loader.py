@@ -58,7 +58,8 @@ class WindowLoader(CombinedLoader):
         self.waited = 0.0  # seconds that training has waited for the next batch
         self.watch = Watch()
         for loader in loaders.values():
-            loader.watch = self.watch
+            if isinstance(loader, ResumableLoader):
+                loader.watch = self.watch
 
     def __iter__(self) -> "WindowLoader":
         self.watch.start()

@@ -34,14 +34,14 @@ class Poisoned(Classification):
 
 
 class Witness(Callback):
-    """Writes a digest of weights and moments after each step, a file a process."""
+    """Writes after each step a digest of weights and moments, and whether example 3 was there, a file a process."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         states = trainer.optimizers[0].state.values()
         tensors = [*pl_module.state_dict().values(), *(v for s in states for v in s.values())]
         digest = hashlib.sha256(b"".join(t.detach().numpy().tobytes() for t in tensors if t is not None)).hexdigest()
         with (self.folder / f"rank{os.environ.get('LOCAL_RANK', 0)}.txt").open("a") as file:
-            file.write(f"{digest}\n")
+            file.write(f"{digest} {int(3 in batch['intents'].index)}\n")
