@@ -72,7 +72,7 @@ class Trial:
 
     def saved(self) -> int:
         """The step of the disturbed run's last checkpoint."""
-        folder = self._run("disturbed")
+        folder = self.newest("disturbed")
         last = folder / "checkpoints" / "last.ckpt" if folder else None
         return int(torch.load(last, weights_only=True)["global_step"]) if last and last.exists() else 0
 
@@ -137,20 +137,20 @@ class Trial:
             }
         )
 
-    def _run(self, name: str) -> Path | None:
+    def newest(self, name: str) -> Path | None:
         """The newest folder of a name: a run that ended before its first checkpoint begins anew in another one."""
         versions = Run(name, str(self.folder)).versions()
         return versions[-1] if versions else None
 
     def _logged(self) -> int:
         """The last step in the log of the disturbed run."""
-        folder = self._run("disturbed")
+        folder = self.newest("disturbed")
         rows = rows_of(folder / "metrics.csv") if folder and (folder / "metrics.csv").exists() else []
         return int(rows[-1]["step"]) if rows else 0
 
     def _end(self, name: str) -> tuple[list[dict[str, str]], dict[str, Any]]:
         """What was logged, without what a clock decides, and the last weights and moments."""
-        folder = self._run(name)
+        folder = self.newest(name)
         assert folder is not None
         with (folder / "metrics.csv").open(newline="") as file:
             rows = [{k: v for k, v in row.items() if k not in CLOCKED} for row in csv.DictReader(file)]

@@ -1,7 +1,6 @@
 """The drill, with a few faults of each kind."""
 
 import importlib
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,26 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module
 
 
-def test_a_run_and_its_worker_are_killed(script: Any, tmp_path: Path) -> None:
-    trial = script("trial").Trial("gpt2", "sampled", 1, tmp_path, steps=45, workers=1)
+def test_a_loader_worker_is_killed(script: Any, tmp_path: Path) -> None:
+    trial = script("trial").Trial("gpt2", "sampled", 1, tmp_path, steps=30, workers=1)
     trial.leave_alone()
-    assert trial.disturb(["worker", "all"], seed=1)
-    worker, killed = trial.found
-    assert worker["exit status"] == 1 and killed["exit status"] == -signal.SIGKILL
-    (told,) = worker["said"]
+    assert trial.disturb(["worker"], seed=1)
+    (fault,) = trial.found
+    assert fault["exit status"] == 1 and 0 <= fault["steps lost"] <= 5 and not fault["left running"]
+    (told,) = fault["said"]
     assert told.startswith("error: a loader's worker (pid ") and told.endswith("--ckpt_path last")
-    for fault in trial.found:
-        assert 0 <= fault["steps lost"] <= 5 and not fault["left running"]
-    (metrics,) = (tmp_path / "disturbed").glob("metrics.csv")
-    metrics.write_text(metrics.read_text().replace("0.1", "0.2"))
+    metrics = trial.newest("disturbed") / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace(",0.", ",1."))
     assert not trial.same()
 
 
-def test_one_process_of_two_is_killed(script: Any, tmp_path: Path) -> None:
+def test_the_first_process_of_two_is_killed(script: Any, tmp_path: Path) -> None:
     trial = script("trial").Trial("bert", "joint", 2, tmp_path, steps=30)
     trial.leave_alone()
-    assert trial.disturb(["rank 0", "rank 1"], seed=2)
-    for fault in trial.found:
-        assert fault["exit status"] != 0 and not fault["left running"] and fault["seconds to end"] < 20
-        assert fault["steps lost"] <= 5
-        assert any("the connection to another process of this run is lost" in line for line in fault["said"])
+    assert trial.disturb(["rank 0"], seed=2)
+    (fault,) = trial.found
+    assert fault["exit status"] != 0 and not fault["left running"] and fault["steps lost"] <= 5
+    assert any("the connection to another process of this run is lost" in line for line in fault["said"])
 
 
 @pytest.mark.slow
