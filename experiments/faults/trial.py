@@ -21,7 +21,7 @@ from research.run import Run
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PATIENCE = 120.0  # seconds for a start, or an end
+PATIENCE = 600.0  # seconds for a start, or an end, on however busy a machine
 CLOCKED = ("tokens_per_second", "waiting_for_data", "peak_memory_gb")  # figures that no two runs share
 
 

@@ -15,7 +15,7 @@ from scipy.stats import median_abs_deviation
 
 from research.callbacks.loss_guard import LossGuard, bound
 from research.callbacks.metrics_log import MetricsLog
-from research.evaluation.curves import curves_of
+from research.terminal import run_command
 
 HERE = Path(__file__).parent
 GUARD = "{class_path: research.callbacks.LossGuard, init_args: {%s}}"
@@ -71,7 +71,9 @@ def test_a_step_that_is_not_finite_is_left_out(program, tmp_path, caplog, what):
     assert {int(state["step"]) for state in moments} == {25 - len(bad)}
     fit = json.loads((program.run_folder(f"left-out-{what}") / "fit.json").read_text())
     assert fit["bad_steps"] == {"not_finite": len(bad), "spikes": 0, "rolled_back": 0} and fit["steps"] == 25
-    assert len(curves_of(program.run_folder(f"left-out-{what}") / "metrics.csv", "loss/")["ce"][0]) == 25
+    assert (
+        run_command(["report", str(program.run_folder(f"left-out-{what}"))]) == 0
+    )  # its plots and checks bear the gap
 
 
 def test_without_a_guard_the_run_ends(program, capsys):
@@ -148,7 +150,7 @@ def test_two_processes_leave_out_a_step_that_one_of_them_sees(program, tmp_path)
     more[-1] = f"[{GUARD % ''}, {WITNESS % tmp_path}]"
     process = program.start("fit", "pair", *more, "--trainer.max_steps", "12", "--trainer.devices", "2",
                             "--trainer.strategy", "ddp_find_unused_parameters_true")  # fmt: skip
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     bad = bad_steps(program, "pair")
     (first, unchanged, here), (second, same, there) = witnessed(tmp_path, 0), witnessed(tmp_path, 1)
