@@ -26,6 +26,10 @@ SAMPLED = [
     "{class_path: research.data.sampling.Temperature, init_args: {temperature: 2.0, epoch: 25}}",
 ]
 LOSS_DRIVEN = ["--data.mixture", "{class_path: research.data.sampling.LossDriven, init_args: {every: 10, epoch: 25}}"]
+PCGRAD = [
+    "--model.weighting",
+    "{class_path: research.weighting.Aggregation, init_args: {aggregator: {class_path: torchjd.aggregation.PCGrad}}}",
+]
 CASES: dict[str, tuple[str, list[str]]] = {  # a config each, and what is set beside it
     "joint": ("bert", []),
     "accumulated": ("bert", ["--trainer.accumulate_grad_batches", "2"]),
@@ -34,6 +38,7 @@ CASES: dict[str, tuple[str, list[str]]] = {  # a config each, and what is set be
     "loss-driven": ("bert", LOSS_DRIVEN),
     "uncertainty": ("bert", ["--model.weighting", "{class_path: research.weighting.Uncertainty}"]),
     "gradnorm": ("bert", ["--model.weighting", "{class_path: research.weighting.GradNorm}"]),
+    "pcgrad": ("bert", PCGRAD),
     "gpt2": ("gpt2", []),
     "gpt2, accumulated": ("gpt2", ["--trainer.accumulate_grad_batches", "2"]),
     "t5": ("t5", []),
