@@ -23,7 +23,7 @@ from research.evaluation.plot import canvas, save
 EVERY = 5.0  # seconds between two samples
 WARM = 0.2  # of the time, at the beginning, that is no part of the slope
 BLOCKS = 12  # means that the slope is fitted to: neighbouring samples are too much alike to count each as evidence
-WATCHED = {"memory": "MB", "memory of workers": "MB", "open files": "", "threads": "", "processes": ""}
+WATCHED = {"memory": "MB", "its own memory": "MB", "open files": "", "threads": "", "processes": ""}
 CALLBACKS = (
     "[{class_path: research.callbacks.LossGuard, init_args: {spike: 20}}, "
     "{class_path: research.callbacks.WeightAverage}, "
@@ -72,10 +72,11 @@ def soak(seconds: float, folder: Path) -> tuple[list[dict[str, float]], int]:
 
 
 def sample(main: psutil.Process) -> dict[str, float]:
+    """Memory is that of the run with its workers, where a page that they share counts once, and what it alone has."""
     workers = main.children(recursive=True)
     return {
-        "memory": main.memory_full_info().uss / 1e6,  # its own: pages shared with workers are not counted twice
-        "memory of workers": sum(worker.memory_full_info().uss for worker in workers) / 1e6,
+        "memory": sum(process.memory_full_info().pss for process in (main, *workers)) / 1e6,
+        "its own memory": main.memory_full_info().uss / 1e6,
         "open files": main.num_fds(),
         "threads": main.num_threads(),
         "processes": 1 + len(workers),
@@ -89,7 +90,7 @@ def slope(samples: list[dict[str, float]], name: str) -> dict[str, float]:
     values = np.array([s[name] for s in warm])
     x, y = (np.array([part.mean() for part in np.array_split(v, BLOCKS)]) for v in (hours, values))
     fit = stats.linregress(x, y)
-    half = float(stats.t.ppf(0.975, BLOCKS - 2) * fit.stderr)
+    half = float(stats.t.ppf(0.975, BLOCKS - 2) * fit.stderr) if y.std() else 0.0
     return {"slope": float(fit.slope), "half": half, "first": float(values[0]), "last": float(values[-1])}
 
 
@@ -112,7 +113,7 @@ def page(results: dict[str, Any]) -> list[str]:
 def draw(samples: list[dict[str, float]], out: Path) -> None:
     figure, axes = canvas()
     minutes = [s["seconds"] / 60 for s in samples]
-    for name in ("memory", "memory of workers"):
+    for name in ("memory", "its own memory"):
         axes.plot(minutes, [s[name] for s in samples], label=name)
     axes.set(xlabel="minutes", ylabel="MB", ylim=(0, None))
     save(figure, axes, out)
