@@ -68,6 +68,10 @@ class Run:
             return path
         raise AssertionError
 
+    def has_checkpoint(self) -> bool:
+        """Whether an earlier run of this name has left one."""
+        return any(any(folder.glob("checkpoints/*.ckpt")) for folder in self.versions())
+
     def last_checkpoint(self) -> Path:
         """The last checkpoint of the newest run of this name.
 

@@ -22,6 +22,14 @@ GROUPS = {  # commands of two words, by the module whose main() runs them
     },
 }
 
+RESUME = "go on with the same command and --ckpt_path last"
+FAULTS = {  # what messages of libraries mean
+    r"DataLoader worker \(pid\D*([\d, ]+)\)": "a loader's worker (pid {0}) was killed, as a system does that is short "
+    f"of memory; lower data.num_workers if it happens again, and {RESUME}",
+    r"\bgloo\b|\bNCCL\b": "the connection to another process of this run is lost: it has "
+    f"ended, hangs, or is out of reach; {RESUME}",
+}
+
 
 def run_command(arguments: list[str]) -> int:
     """Run a command line and give its exit status; ``HYBRID_TRACEBACK=1`` shows tracebacks."""
@@ -89,11 +97,16 @@ def explain(error: BaseException) -> int:
     from research.callbacks.checkpoint import Stopped  # slow to import, and no other error needs it
 
     if isinstance(error, Stopped):
-        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
+        print(f"\n{error}; {RESUME}", file=sys.stderr)
         return 128 + error.number
-    first = next((line for line in str(error).splitlines() if line.strip()), "no message")
+    for pattern, meaning in FAULTS.items():
+        if found := re.search(pattern, str(error)):
+            print(f"error: {meaning.format(*found.groups())}", file=sys.stderr)
+            return 1
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    said = lines[-1] if "in DataLoader worker process" in lines[0] else lines[0]  # a worker puts its traceback between
     print(
-        f"error: {type(error).__name__}: {first.strip()} (set HYBRID_TRACEBACK=1 to see where it happened)",
+        f"error: {type(error).__name__}: {said} (set HYBRID_TRACEBACK=1 to see where it happened)",
         file=sys.stderr,
     )
     return 1

@@ -115,6 +115,8 @@ class TrainingCLI(LightningCLI):
         self.run = Run(**config.run.as_dict())
         parser = self._parser(self.subcommand)
         self.dump: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        if config.get("ckpt_path") == "auto":  # of a command that a scheduler gives again: go on, or begin
+            config.ckpt_path = "last" if self.run.has_checkpoint() else None
         asked = config.get("ckpt_path")
         self.checkpoint: Path | None = None
         if asked is not None:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader
 
-from research.data.batch import Batch
 from research.data.loader import ResumableLoader, WindowLoader, window
 from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
@@ -156,7 +154,7 @@ class MixtureDataModule(LightningDataModule):
             loaders[name] = self._loader(part, range(len(part)))
         return CombinedLoader(loaders, "sequential")
 
-    def _loader(self, stream: Stream, positions: Turns | range) -> "DataLoader[Batch | None]":
+    def _loader(self, stream: Stream, positions: Turns | range) -> ResumableLoader:
         return ResumableLoader(
             stream,
             batch_size=None,
