@@ -15,7 +15,7 @@ from research.data.masking import Masked
 from research.data.sampling import HOLE, Turns
 from research.data.sources import TextFiles
 from research.data.stream import Stream
-from research.data.text_stream import cut, shuffled
+from research.data.texts import cut
 from research.errors import UserError
 from research.models import Student
 from research.step import Clean
@@ -167,26 +167,3 @@ def test_nothing_to_train_on(student: Student, wiki: TextFiles, connect: Any) ->
     for name in ("held_out", "buffer"):
         with pytest.raises(UserError, match=rf"{name} is 0"):
             streamed(wiki, **{name: 0})
-
-
-@pytest.mark.parametrize("size", [10, 64, 1000])
-@pytest.mark.parametrize("name", ["wikitext.txt", "banking77/train.csv"])
-def test_cut_loses_nothing(name: str, size: int, slices: Path) -> None:
-    text = (slices / name).read_text(encoding="utf-8")[:20_000]
-    pieces = cut(text, size)
-    assert "".join(pieces) == text.strip() and len(pieces) == -(-len(text.strip()) // size)
-    assert max(map(len, pieces)) <= size * 1.2 and min(map(len, pieces)) >= min(size * 0.7, len(text) / 2)
-
-
-def test_cut_by_hand() -> None:
-    assert cut("", 5) == cut(" \n", 5) == []
-    assert cut("the cat sat on a mat by one door", 20) == ["the cat sat on ", "a mat by one door"]
-    assert cut("夜里所有的猫都是灰色的", 6) == ["夜里所有的", "猫都是灰色的"]
-
-
-def test_shuffled_mixes_within_the_buffer() -> None:
-    out = list(shuffled(iter(range(1000)), 100, np.random.default_rng(0)))
-    assert sorted(out) == list(range(1000)) and out != sorted(out)
-    assert all(item <= place + 100 for place, item in enumerate(out)), "nothing comes before it can be in the buffer"
-    assert np.corrcoef(out[:100], range(100))[0, 1] < 0.6
-    assert sorted(shuffled(iter(range(7)), 100, np.random.default_rng(0))) == list(range(7))
