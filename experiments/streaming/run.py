@@ -127,7 +127,7 @@ def main() -> None:
 
     from research.data.sources import JSONLines
 
-    comments = JSONLines(str(ROOT.parent / "shared" / "data" / "reddit" / "comments.ndjson.zst"), text="body")
+    comments = JSONLines(str(ROOT / "data" / "reddit" / "comments.ndjson.zst"), text="body")
     texts = [" ".join(record["text"].split())[:LENGTH] for record in comments]
     command = (
         f"python experiments/streaming/run.py --documents {' '.join(map(str, args.documents))} --repeats {args.repeats}"

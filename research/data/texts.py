@@ -105,8 +105,8 @@ class Texts:
 
     def sample(self, count: int) -> list[str]:
         """The first so many texts to train on, uncut."""
-        records = (chunk[i] for chunk in chunks(self.source) for i in np.flatnonzero(self.kept(chunk)))
-        return [record["text"] for record in islice(records, count)]
+        texts = (record["text"] for record in self.source if self.kept([record])[0])
+        return list(islice(texts, count))
 
     def _batches(self, pieces: list[Piece], lane: int, rows: int, first: int, window: int) -> list[list[Piece]]:
         rng = np.random.default_rng([*self.seed, lane, first, 1])

@@ -160,8 +160,8 @@ class FileSource(Source):
         number = 0
         try:
             with open_bytes(path) as stream:
-                for number, line in enumerate(io.TextIOWrapper(stream, encoding, errors, newline), 1):
-                    yield number, line
+                for number, text in enumerate(io.TextIOWrapper(stream, encoding, errors, newline), 1):
+                    yield number, text
         except UnicodeDecodeError as error:
             line, byte = _first_undecodable(path, encoding)
             told = f"{path}:{line}: not {self.encoding} at byte {byte} of the file"
