@@ -104,6 +104,38 @@ def test_a_run_that_goes_on_has_the_same_batches(student: Student, wiki: TextFil
     assert tokens(other[0]) != passes[0][0]
 
 
+def test_processes_divide_the_lanes(student: Student, wiki: TextFiles, connect: Any) -> None:
+    """A process reads those of its own rows alone, and all together have the rows of one with the whole batch."""
+    module = connect(streamed(wiki, lanes=2), student)
+    whole = module.stream("train")
+    expected = [sorted(tokens(whole[p])) for p in range(60)]
+    for ranks, lanes in {1: [{0, 1}], 2: [{0}, {1}], 3: [{0, 1}] * 3, 4: [{0}, {1}, {0}, {1}]}.items():
+        parts = [module.stream("train") for _ in range(ranks)]
+        for rank, part in enumerate(parts):
+            part.deal(rank, ranks)
+        batches = [[part[p] for part in parts] for p in range(60)]
+        assert [sorted(row for batch in each for row in tokens(batch)) for each in batches] == expected, ranks
+        assert all([set(batch.read) for batch in each] == lanes for each in batches)
+
+
+def test_a_checkpoint_knows_where_each_lane_stood(student: Student, wiki: TextFiles, connect: Any) -> None:
+    module = connect(streamed(wiki, lanes=2), student)
+    part = module.stream("train")
+    for p in range(50):
+        module.trained_on(part[p])
+    state, ahead = module.state_dict(), [part[p] for p in range(50, 60)]
+    again = connect(streamed(wiki, lanes=2), student)
+    again.load_state_dict(state)
+    fresh = again.stream("train")
+    assert [tokens(fresh[p]) for p in range(50, 60)] == [tokens(batch) for batch in ahead]
+    assert min(min(place.batch for place in batch.read.values()) for batch in ahead) > 40
+    assert connect(streamed(wiki), student).state_dict() == {}, "nothing was trained on"
+    fewer = connect(streamed(wiki.parts()[0]), student)
+    fewer.load_state_dict(state)
+    with pytest.raises(UserError, match=r"stream\.init_args\.source: has 1 files, and 3 when the run was saved"):
+        fewer.stream("train")
+
+
 def test_what_is_passed_over_is_not_tokenised(student: Student, wiki: TextFiles, connect: Any) -> None:
     class Counting:
         """The tokenizer, and how many texts it was given."""
@@ -164,6 +196,6 @@ def test_nothing_to_train_on(student: Student, wiki: TextFiles, connect: Any) ->
     module = connect(streamed(wiki, test=wiki), student)
     with pytest.raises(UserError, match=r"data\.streams\.stream\.init_args\.source: no training text is left"):
         module.stream("train")
-    for name in ("held_out", "buffer"):
+    for name in ("held_out", "buffer", "lanes"):
         with pytest.raises(UserError, match=rf"{name} is 0"):
             streamed(wiki, **{name: 0})
