@@ -116,9 +116,7 @@ class HybridModule(LightningModule):
         progress = min(self.trainer.global_step / self.total_steps, 1.0)
         active = {n: o for n, o in self._objectives() if o.due(batch) and self.weighting.weight(n, progress)}
         step = Step(batch, self.student, self.teacher, views_of(active), reads_of(active))
-        losses = {
-            name: shared(objective(step), name, batch.get(objective.stream)) for name, objective in active.items()
-        }
+        losses = {name: shared(o(step), name, batch.get(o.stream)) for name, o in active.items()}
         loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})
         self._log_step(losses, weights, loss)
         accumulated = self.trainer.accumulate_grad_batches  # Lightning divides by it, where an epoch ends too
@@ -154,6 +152,7 @@ class HybridModule(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
+        self.zero_grad()  # the next forward finds their memory free
         if self.teacher is not None:
             self.teacher.follow(self.student)
 
