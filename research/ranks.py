@@ -1,8 +1,12 @@
 """What the processes of a run agree on, and put together."""
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+Value = TypeVar("Value")
 
 
 def summed(tensor: Tensor) -> Tensor:
@@ -47,6 +51,15 @@ def of_all_ranks(rows: Tensor) -> Tensor:
     if [len(part) for part in gathered] != [len(part) for part in dealt]:
         return together
     return together[torch.cat(dealt).argsort()]
+
+
+def of_each_rank(value: Value) -> list[Value]:
+    """A plain value of every rank, in their order, on each of them."""
+    if not many():
+        return [value]
+    found = [value] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
 
 
 def many() -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -77,7 +77,8 @@ class Batch:
 
     ``index`` (N,) numbers the examples within their split. In packed rows, in their order, they outnumber the rows.
     ``shared`` has for a view the one whose encoding serves it too. ``shares`` has for objectives by name what their
-    loss counts for, 1 in the mean, among the batches of all processes whose gradients are added up; none is 1.
+    loss counts for, 1 in the mean, among the batches of all processes whose gradients are added up; none is 1. ``read``
+    has where streamed text was read, by lane (:class:`research.data.texts.Place`).
     """
 
     views: dict["View", Tokens]
@@ -85,11 +86,12 @@ class Batch:
     index: Tensor | None = None
     shared: dict["View", "View"] = field(default_factory=dict)
     shares: dict[str, Tensor] = field(default_factory=dict)
+    read: dict[int, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
         views = {view: tokens.to(device, non_blocking) for view, tokens in self.views.items()}
-        return Batch(views, labels, self.index, self.shared, self.shares)
+        return Batch(views, labels, self.index, self.shared, self.shares, self.read)
 
     def __len__(self) -> int:
         """How many examples it holds."""

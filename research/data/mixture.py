@@ -116,12 +116,25 @@ class MixtureDataModule(LightningDataModule):
         return self.training
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sampling": self.mixture.state_dict(self._done())}
+        streams = {name: state for name, stream in self.streams.items() if (state := stream.state_dict())}
+        return {"sampling": self.mixture.state_dict(self._done()), "streams": streams}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         assert self.trainer is not None
-        if self.trainer.state.fn == "fit" and state["sampling"]:
+        if self.trainer.state.fn != "fit":
+            return
+        if state["sampling"]:
             self.mixture.load_state_dict(state["sampling"])
+        for name, given in state.get("streams", {}).items():
+            self.streams[name].load_state_dict(given)
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Unlike when a batch is loaded, it is trained on now, and a checkpoint may follow."""
+        if self.trainer is not None and self.trainer.training:
+            for name, part in batch.items():
+                if part is not None:
+                    self.streams[name].trained_on(part)
+        return batch
 
     def val_dataloader(self) -> CombinedLoader:
         return self._held_out("validation")

@@ -12,6 +12,7 @@ import pyarrow as pa
 from lightning import LightningDataModule
 from torch import Tensor
 
+from research.data.batch import Batch
 from research.data.cache import default_folder
 from research.data.curriculum import Curriculum, Lessons
 from research.data.sources import Source
@@ -189,6 +190,9 @@ class StreamDataModule(LightningDataModule):
             return stream
         difficulty = self.curriculum.difficulty(stream.examples.lengths, lambda index: self.where("train", index))
         return Lessons(stream, self.curriculum, difficulty)
+
+    def trained_on(self, batch: Batch) -> None:
+        """Hear of each batch that is trained on."""
 
     def amount(self) -> str:
         """How much there is to train on, in words."""

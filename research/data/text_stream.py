@@ -1,139 +1,94 @@
 """Batches of texts that are read and tokenised when they are asked for."""
 
 import os
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from research.data.ahead import ahead
 from research.data.batch import Batch, Example, same_inputs
 from research.data.sampling import ENDLESS, HOLE
-from research.data.sources import Source
-from research.data.sources.source import Record
-from research.data.stream import BUCKET, Stream
-from research.data.tokenised import chunks, encode, record_hashes, share
-from research.errors import UserError
+from research.data.stream import Stream
+from research.data.texts import Piece, Place, Pool, Texts
+from research.data.tokenised import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-RECENT = 256  # batches kept, since a loader asks anew for what it had fetched ahead when an epoch ended
 
+class Reading:
+    """The batches of one lane by number, read on from pool to pool.
 
-class Piece(NamedTuple):
-    """Text that becomes one example; ``last`` is false where its document goes on."""
-
-    text: str
-    last: bool
-
-
-@dataclass
-class Kept:
-    """Which records are trained on: no ``share`` of the hashes under ``seed``, and none of ``forbidden`` (sorted)."""
-
-    share: float
-    seed: int
-    forbidden: np.ndarray
-
-    def __call__(self, records: Sequence[Record]) -> np.ndarray:
-        """(n,) bool for n records."""
-        hashes = record_hashes(records)
-        return (share(hashes, self.seed) >= self.share) & ~np.isin(hashes, self.forbidden)
-
-
-@dataclass
-class Texts:
-    """The pieces of a source in batches; the same ones whoever reads them.
-
-    In each pass the parts of the source come in another order, and pieces leave in random order a buffer that is
-    filled up as it is emptied. Batches hold neighbours in length, so that little of them is padding.
-
-    Args:
-        source: where the texts come from.
-        kept: which records to train on.
-        size: characters of a piece, about; longer texts are cut.
-        buffer: pieces to draw from.
-        batch_size: pieces a batch; the last ones of a pass may have fewer.
-        seed: of the order.
+    Asked for rising numbers it reads everything once. It enters at the last place it knows of before a number, such as
+    one from a checkpoint.
     """
 
-    source: Source
-    kept: Kept
-    size: int
-    buffer: int
-    batch_size: int
-    seed: Sequence[int]
+    def __init__(self, texts: Texts, lane: int, known: Place) -> None:
+        self.texts, self.lane, self.known = texts, lane, sorted({Place(), known})
+        self._pools = deque[Pool](maxlen=2)  # a loader asks anew for what it had fetched ahead when an epoch ended
+        self._next, self._process = 0, 0
 
-    def batches(self, which: int) -> Iterator[list[Piece]]:
-        """The batches of a pass, read from its beginning."""
-        rng = np.random.default_rng([*self.seed, which])
-        parts = self.source.parts()
-        pieces = shuffled(self._pieces([parts[i] for i in rng.permutation(len(parts))]), self.buffer, rng)
-        while bucket := list(islice(pieces, self.batch_size * BUCKET)):
-            bucket.sort(key=lambda piece: len(piece.text))
-            count = -(-len(bucket) // self.batch_size)
-            borders = [i * len(bucket) // count for i in range(count + 1)]
-            yield from (bucket[borders[i] : borders[i + 1]] for i in rng.permutation(count))
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker reads for itself."""
+        return {**vars(self), "_coming": None, "_process": 0}
 
-    def sample(self, count: int) -> list[str]:
-        """The first so many texts to train on, uncut."""
-        records = (chunk[i] for chunk in chunks(self.source) for i in np.flatnonzero(self.kept(chunk)))
-        return [record["text"] for record in islice(records, count)]
+    def __getitem__(self, batch: int) -> tuple[Place, list[Piece]]:
+        while True:
+            for pool in self._pools:
+                if 0 <= batch - pool.place.batch < len(pool.batches):
+                    return pool.place, pool.batches[batch - pool.place.batch]
+            self._approach(batch)
 
-    def _pieces(self, parts: Iterable[Source]) -> Iterator[Piece]:
-        for part in parts:
-            for chunk in chunks(part):
-                for record in (chunk[i] for i in np.flatnonzero(self.kept(chunk))):
-                    texts = cut(record["text"], self.size)
-                    yield from (Piece(text, i + 1 == len(texts)) for i, text in enumerate(texts))
+    def _approach(self, batch: int) -> None:
+        nearest = self.known[bisect_right(self.known, batch, key=lambda place: place.batch) - 1]
+        forked = self._process != os.getpid()  # a thread and open files are the parent's
+        if forked or batch < self._next or nearest.batch > self._next:
+            self._coming: Iterator[Pool] = ahead(self.texts.pools(self.lane, nearest))
+            self._next, self._process = nearest.batch, os.getpid()
+        pool = next(self._coming)
+        self._pools.append(pool)
+        self._next = pool.place.batch + len(pool.batches)
+        if pool.place > self.known[-1]:
+            self.known.append(pool.place)
 
 
-def cut(text: str, size: int) -> list[str]:
-    """As few pieces of nearly equal length as fit ``size`` characters; borders move back behind white space near by."""
-    text = text.strip()
-    count, reach = -(-len(text) // size), size // 10
-    borders = [0]
-    for i in range(1, count):
-        at = i * len(text) // count
-        space = max(text.rfind(white, at - reach, at) for white in " \n")
-        borders.append(at if space < 0 else space + 1)
-    return [text[begin:end] for begin, end in zip(borders, [*borders[1:], len(text)], strict=True) if end > begin]
+class Nothing:
+    """No examples: what a text stream has are those of one batch at a time."""
 
+    lengths = np.zeros(0, np.int64)
 
-def shuffled(items: Iterator[Any], buffer: int, rng: np.random.Generator) -> Iterator[Any]:
-    """The items in random order, from a buffer that takes in the next item for each that leaves."""
-    held = list(islice(items, buffer))
-    for item in items:
-        i = int(rng.integers(buffer))
-        yield held[i]
-        held[i] = item
-    yield from (held[i] for i in rng.permutation(len(held)))
+    def __getitem__(self, index: int) -> Example:
+        raise IndexError(index)
 
 
 class TextStream(Stream):
-    """A stream that reads its texts from the beginning of a pass up to the position it is asked for.
+    """A stream that reads its texts on from where it stands, or from a place that it knows of before that.
 
-    Which pieces of text a batch has does not depend on tokens, so what is passed over is read, but not tokenised: by
-    each worker of a loader the batches of all others, and by a run that goes on all batches it has had. Asked for
-    rising positions, it reads every pass once; a resumed run reads one pass whole to learn its length.
+    Which pieces of text a batch has does not depend on tokens, so what is passed over is read, but not tokenised. A
+    process reads the lanes that have rows of its own in them.
 
     Args:
         texts: what to read.
         tokenizer: what makes ids of it.
         room: tokens of an example, special ones not included; a piece that has more becomes several.
+        places: where the pool begins that a run goes on in, by lane.
         like: the stream's settings, as those of :class:`Stream` by name.
     """
 
-    def __init__(self, texts: Texts, tokenizer: "PreTrainedTokenizerBase", room: int, **like: Any) -> None:
-        self.like = like
-        super().__init__(examples=Encoded([]), labels=None, batch_size=texts.batch_size, shuffle=True, **like)
+    def __init__(
+        self,
+        texts: Texts,
+        tokenizer: "PreTrainedTokenizerBase",
+        room: int,
+        places: Mapping[int, Place] | None = None,
+        **like: Any,
+    ) -> None:
+        super().__init__(examples=Nothing(), labels=None, batch_size=texts.batch_size, shuffle=True, **like)
         self.texts, self.tokenizer, self.room = texts, tokenizer, room
-        self._length: int | None = None  # batches of a pass, once one was read to its end
-        self._recent: OrderedDict[int, list[Piece]] = OrderedDict()
-        self._begin(0, 0)
+        self.readings = [Reading(texts, lane, (places or {}).get(lane, Place())) for lane in range(texts.lanes)]
 
     def __len__(self) -> int:
         return ENDLESS
@@ -145,64 +100,26 @@ class TextStream(Stream):
     def __getitem__(self, position: int) -> Batch | None:
         if position == HOLE:
             return None
-        pieces = self._at(position)
-        mine = range(self.rank, len(pieces), self.ranks) or [self.rank % len(pieces)]  # no process without a batch
-        ids = encode(self.tokenizer, [pieces[place].text for place in mine])
+        pieces, read = self._at(position)
+        ids = encode(self.tokenizer, [piece.text for piece in pieces.values()])
         rows, places = [], []
-        for place, row in zip(mine, ids, strict=True):
+        for (place, piece), row in zip(pieces.items(), ids, strict=True):
             parts = np.array_split(np.array(row, np.int64), -(-len(row) // self.room) or 1)
-            last = pieces[place].last
-            rows += [[Example(part, ends=last and part is parts[-1])] for part in parts if len(part)]
-            places += [place + i * len(pieces) for i, part in enumerate(parts) if len(part)]
+            rows += [[Example(part, ends=piece.last and part is parts[-1])] for part in parts if len(part)]
+            places += [place + i * self.batch_size for i, part in enumerate(parts) if len(part)]
         if not rows and self.ranks == 1:
             return None
         if not rows:  # no text that has a token, and the other processes wait for this one
             rows, places = [[Example(np.zeros(0, np.int64))]], [self.rank]
         views = self.shown(rows, position, places)
-        return Batch(views, shared=same_inputs(views))
+        return Batch(views, shared=same_inputs(views), read=read)
 
-    def __getstate__(self) -> dict:
-        """A worker reads for itself, from the beginning."""
-        return {**super().__getstate__(), "_batches": None, "_process": 0, "_recent": OrderedDict()}
-
-    def _begin(self, which: int, position: int) -> None:
-        """Stand before the first batch of a pass."""
-        self._which, self._first, self._next, self._process = which, position, position, os.getpid()
-        self._batches: Iterator[list[Piece]] | None = self.texts.batches(which)
-
-    def _at(self, position: int) -> list[Piece]:
-        while position not in self._recent:
-            self._approach(position)
-            assert self._batches is not None
-            pieces = next(self._batches, None)
-            if pieces is not None:
-                self._recent[self._next] = pieces
-                self._next += 1
-                if len(self._recent) > RECENT:
-                    self._recent.popitem(last=False)
-            elif self._next == self._first:
-                raise UserError(f"data.streams.{self.name}: no training text is left beside what is held out")
-            else:
-                self._length = self._next - self._first
-                self._begin(self._which + 1, self._next)
-        return self._recent[position]
-
-    def _approach(self, position: int) -> None:
-        """Go to the beginning of the pass of a position, if that is behind, or known to be passes ahead."""
-        behind = position < self._next or self._process != os.getpid()  # a forked worker has no files of its own yet
-        if self._length is None:
-            if behind:
-                self._begin(0, 0)
-        elif behind or position // self._length != self._which:
-            self._begin(position // self._length, position // self._length * self._length)
-
-
-class Encoded:
-    """The examples of one batch."""
-
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = examples
-        self.lengths = np.array([len(example.first) for example in examples], np.int64)
-
-    def __getitem__(self, index: int) -> Example:
-        return self.examples[index]
+    def _at(self, position: int) -> tuple[dict[int, Piece], dict[int, Place]]:
+        """This process's pieces of a batch by row, and the places of the pools that they come from, by lane."""
+        rows, read = dict[int, Piece](), dict[int, Place]()
+        for lane, reading in enumerate(self.readings):
+            if any(row % self.ranks == self.rank for row in self.texts.rows(lane)):
+                read[lane], pieces = reading[position]
+                rows |= zip(self.texts.rows(lane), pieces, strict=False)
+        mine = {row: piece for row, piece in sorted(rows.items()) if row % self.ranks == self.rank}
+        return mine or {self.rank: rows[sorted(rows)[self.rank % len(rows)]]}, read  # no process without a batch

@@ -15,7 +15,7 @@ from research.data.masking import Masked
 from research.data.sampling import HOLE, Turns
 from research.data.sources import TextFiles
 from research.data.stream import Stream
-from research.data.text_stream import cut, shuffled
+from research.data.texts import cut
 from research.errors import UserError
 from research.models import Student
 from research.step import Clean
@@ -104,6 +104,38 @@ def test_a_run_that_goes_on_has_the_same_batches(student: Student, wiki: TextFil
     assert tokens(other[0]) != passes[0][0]
 
 
+def test_processes_divide_the_lanes(student: Student, wiki: TextFiles, connect: Any) -> None:
+    """A process reads those of its own rows alone, and all together have the rows of one with the whole batch."""
+    module = connect(streamed(wiki, lanes=2), student)
+    whole = module.stream("train")
+    expected = [sorted(tokens(whole[p])) for p in range(60)]
+    for ranks, lanes in {1: [{0, 1}], 2: [{0}, {1}], 3: [{0, 1}] * 3, 4: [{0}, {1}, {0}, {1}]}.items():
+        parts = [module.stream("train") for _ in range(ranks)]
+        for rank, part in enumerate(parts):
+            part.deal(rank, ranks)
+        batches = [[part[p] for part in parts] for p in range(60)]
+        assert [sorted(row for batch in each for row in tokens(batch)) for each in batches] == expected, ranks
+        assert all([set(batch.read) for batch in each] == lanes for each in batches)
+
+
+def test_a_checkpoint_knows_where_each_lane_stood(student: Student, wiki: TextFiles, connect: Any) -> None:
+    module = connect(streamed(wiki, lanes=2), student)
+    part = module.stream("train")
+    for p in range(50):
+        module.trained_on(part[p])
+    state, ahead = module.state_dict(), [part[p] for p in range(50, 60)]
+    again = connect(streamed(wiki, lanes=2), student)
+    again.load_state_dict(state)
+    fresh = again.stream("train")
+    assert [tokens(fresh[p]) for p in range(50, 60)] == [tokens(batch) for batch in ahead]
+    assert min(min(place.batch for place in batch.read.values()) for batch in ahead) > 40
+    assert connect(streamed(wiki), student).state_dict() == {}, "nothing was trained on"
+    fewer = connect(streamed(wiki.parts()[0]), student)
+    fewer.load_state_dict(state)
+    with pytest.raises(UserError, match=r"stream\.init_args\.source: has 1 files, and 3 when the run was saved"):
+        fewer.stream("train")
+
+
 def test_what_is_passed_over_is_not_tokenised(student: Student, wiki: TextFiles, connect: Any) -> None:
     class Counting:
         """The tokenizer, and how many texts it was given."""
@@ -164,29 +196,6 @@ def test_nothing_to_train_on(student: Student, wiki: TextFiles, connect: Any) ->
     module = connect(streamed(wiki, test=wiki), student)
     with pytest.raises(UserError, match=r"data\.streams\.stream\.init_args\.source: no training text is left"):
         module.stream("train")
-    for name in ("held_out", "buffer"):
+    for name in ("held_out", "buffer", "lanes"):
         with pytest.raises(UserError, match=rf"{name} is 0"):
             streamed(wiki, **{name: 0})
-
-
-@pytest.mark.parametrize("size", [10, 64, 1000])
-@pytest.mark.parametrize("name", ["wikitext.txt", "banking77/train.csv"])
-def test_cut_loses_nothing(name: str, size: int, slices: Path) -> None:
-    text = (slices / name).read_text(encoding="utf-8")[:20_000]
-    pieces = cut(text, size)
-    assert "".join(pieces) == text.strip() and len(pieces) == -(-len(text.strip()) // size)
-    assert max(map(len, pieces)) <= size * 1.2 and min(map(len, pieces)) >= min(size * 0.7, len(text) / 2)
-
-
-def test_cut_by_hand() -> None:
-    assert cut("", 5) == cut(" \n", 5) == []
-    assert cut("the cat sat on a mat by one door", 20) == ["the cat sat on ", "a mat by one door"]
-    assert cut("夜里所有的猫都是灰色的", 6) == ["夜里所有的", "猫都是灰色的"]
-
-
-def test_shuffled_mixes_within_the_buffer() -> None:
-    out = list(shuffled(iter(range(1000)), 100, np.random.default_rng(0)))
-    assert sorted(out) == list(range(1000)) and out != sorted(out)
-    assert all(item <= place + 100 for place, item in enumerate(out)), "nothing comes before it can be in the buffer"
-    assert np.corrcoef(out[:100], range(100))[0, 1] < 0.6
-    assert sorted(shuffled(iter(range(7)), 100, np.random.default_rng(0))) == list(range(7))

@@ -2,14 +2,26 @@
 
 import io
 import json
-from collections.abc import Iterator
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeVar, cast
+from urllib.parse import urlsplit
 
 import xxhash
 
 from research.errors import UserError
+
+log = logging.getLogger(__name__)
+
+BLOCK = 4 << 20  # bytes fetched at once
+WAITS = (1, 2, 4, 8, 16)  # seconds before each further try, after those that the file system's library makes
+SIGNED = re.compile(r"[?&](x-amz-signature|x-goog-signature|signature|sig|token)=", re.I)
+
+Found = TypeVar("Found")
 
 
 @contextmanager
@@ -23,16 +35,51 @@ def reaching(path: object) -> Iterator[None]:
         extra = "; pip install 'hybrid-fine-tuning[s3]'" if str(path).startswith("s3:") else ""
         raise UserError(f"paths: {path}: {error}{extra}") from error
     except Exception as error:  # aiohttp's, botocore's and those of a dozen more
-        raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        kind = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError}.get(getattr(error, "status", 0))
+        raise (kind or OSError)(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def patiently(path: object, ask: Callable[[], Found]) -> Found:
+    """What ``ask`` gives; a server that does not answer is asked again for half a minute, then `OSError`."""
+    for wait in WAITS:
+        try:
+            with reaching(path):
+                return ask()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:
+            log.warning("%s: %s; trying again in %g s", path, error, wait)
+            time.sleep(wait)
+    with reaching(path):
+        return ask()
+
+
+def refuse_secrets(url: str) -> None:
+    """Refuse a URL that holds a password or a signature: paths are saved with the run, and shown in messages."""
+    if urlsplit(url).password is not None or SIGNED.search(url):
+        shown = urlsplit(url).hostname
+        told = f"paths: a URL of {shown} holds a secret, which would be saved with the run; leave it out"
+        raise UserError(f"{told} and give it by the environment (AWS_..., FSSPEC_...) or the library's own files")
+
+
+def is_far_file(path: Path) -> bool:
+    """Unlike its library, which says no, this raises `OSError` where the server refuses or does not answer."""
+    from upath import UPath
+
+    far = UPath(path)
+    try:
+        with reaching(path):
+            return bool(far.fs.info(far.path)["type"] == "file")
+    except FileNotFoundError:
+        return False
 
 
 class FarFile(io.RawIOBase):
-    """The bytes of a file behind `://`, from any place in it."""
+    """The bytes of a file behind `://`, from any place in it; what fails is tried again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with reaching(path):
-            self.raw = cast(IO[bytes], path.open("rb"))
+        self.raw = cast(IO[bytes], patiently(path, lambda: path.open("rb", cache_type="none")))  # type: ignore[call-overload]
 
     def readable(self) -> bool:
         return True
@@ -41,8 +88,11 @@ class FarFile(io.RawIOBase):
         return self.raw.seekable()
 
     def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        with reaching(self.path):
-            data = self.raw.read(len(buffer))
+        if self.seekable():
+            data = patiently(self.path, lambda: self.raw.read(len(buffer)))
+        else:  # what is gone of such a stream cannot be asked for again
+            with reaching(self.path):
+                data = self.raw.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
@@ -54,6 +104,10 @@ class FarFile(io.RawIOBase):
         if not self.closed:
             self.raw.close()
         super().close()
+
+
+def open_far(path: Path) -> IO[bytes]:
+    return io.BufferedReader(FarFile(path), BLOCK)
 
 
 def far_digest(path: Path) -> str:

@@ -19,7 +19,7 @@ from typing import IO, ClassVar, Self, cast
 import xxhash
 
 from research.data.cache import key
-from research.data.sources.far import FarFile, far_digest, reaching
+from research.data.sources.far import far_digest, is_far_file, open_far, reaching, refuse_secrets
 from research.data.sources.source import Record, Source
 from research.errors import UserError
 
@@ -36,7 +36,8 @@ class FileSource(Source):
     """Records from files, here or far.
 
     `paths` are files, folders (every file below with one of the class's `endings`, sorted) and globs (`**`
-    for any depth, sorted), on this machine or behind a protocol that fsspec knows (`https://`, `s3://`).
+    for any depth, sorted), on this machine or behind a protocol that fsspec knows (`https://`, `s3://`). A server
+    that does not answer while a file is read is asked again for half a minute.
     Files that end in .gz, .bz2, .xz or .zst are decompressed while they are read.
     `encoding` is any of Python's; a byte order mark at the start of UTF-8 is skipped.
     `max_bad` records of a file may be bad: each is left out with a warning that names its place; one more
@@ -44,12 +45,16 @@ class FileSource(Source):
     """
 
     endings: ClassVar[tuple[str, ...]]
+    _known: list[str] | None = None  # the files, where they were looked for already
 
     def __init__(self, paths: str | list[str], encoding: str = "utf-8", max_bad: int = 0):
         if max_bad < 0:
             raise UserError(f"max_bad is {max_bad}; it must be at least 0")
         self.max_bad, self._bad, self._skipped = max_bad, 0, Counter[str]()
         self.paths = [paths] if isinstance(paths, str) else paths
+        for given in self.paths:
+            if "://" in given:
+                refuse_secrets(given)
         try:
             self.encoding = codecs.lookup(encoding).name
         except LookupError as error:
@@ -85,7 +90,7 @@ class FileSource(Source):
 
     def _of(self, path: str) -> Self:
         part = copy.copy(self)
-        part.paths = [path]
+        part.paths = part._known = [path]
         return part
 
     def bad(self, error: UserError) -> None:
@@ -113,6 +118,8 @@ class FileSource(Source):
 
     def files(self) -> list[Path]:
         """The files that `paths` stand for, in their order, each once."""
+        if self._known is not None:
+            return [located(path) for path in self._known]
         found: dict[Path, None] = {}
         for given in self.paths:
             try:
@@ -138,7 +145,8 @@ class FileSource(Source):
             matches, missing = matching(given), "matches no file"
         else:
             matches, missing = [path], "no such file"
-        return sorted(file for file in matches if file.is_file()), missing
+        far = "://" in given
+        return sorted(file for file in matches if (is_far_file(file) if far else file.is_file())), missing
 
     def lines(self, path: Path, newline: str | None = None, errors: str = "strict") -> Iterator[tuple[int, str]]:
         """Number, from 1, and text of each line; `newline` and `errors` are those of `open`.
@@ -149,15 +157,18 @@ class FileSource(Source):
             errors = "surrogateescape"
         # The mark is no text: left in, it would become a part of the first column's name.
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
+        number = 0
         try:
             with open_bytes(path) as stream:
-                yield from enumerate(io.TextIOWrapper(stream, encoding, errors, newline), 1)
+                for number, text in enumerate(io.TextIOWrapper(stream, encoding, errors, newline), 1):
+                    yield number, text
         except UnicodeDecodeError as error:
             line, byte = _first_undecodable(path, encoding)
             told = f"{path}:{line}: not {self.encoding} at byte {byte} of the file"
             raise UserError(f"{told}; name the file's own `encoding`, say latin-1 or gb18030") from error
         except BROKEN as error:
-            raise UserError(f"{path}: cannot be read: {error}") from error
+            where = f"{path}: cannot be read" + (f" after line {number}" if number else "")
+            raise UserError(f"{where}: {error}") from error
 
 
 def located(given: str) -> Path:
@@ -185,7 +196,7 @@ def matching(pattern: str) -> list[Path]:
 def open_raw(path: Path) -> IO[bytes]:
     """A file's bytes as they are."""
     if "://" in str(path):
-        return io.BufferedReader(FarFile(path), 1 << 20)
+        return open_far(path)
     return path.open("rb")
 
 

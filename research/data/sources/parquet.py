@@ -33,18 +33,25 @@ class Parquet(FileSource):
         super().__init__(paths, max_bad=max_bad)
         self.columns = columns(text, text_pair, label, target)
 
-    def read(self, path: Path) -> Iterator[Record]:
-        for number, row in enumerate(self._rows(path), 1):
+    def after(self, count: int) -> Iterator[Record]:
+        """Row groups of a single file are passed over unread, unless bad rows may be among them."""
+        if self.max_bad or len(files := self.files()) > 1:
+            return super().after(count)
+        return self.read(files[0], count)
+
+    def read(self, path: Path, start: int = 0) -> Iterator[Record]:
+        for number, row in enumerate(self._rows(path, start), start + 1):
             where = f"{path}:{number}"
             try:
                 yield to_record(where, {field: look_up(row, column, where) for field, column in self.columns.items()})
             except UserError as error:
                 self.bad(error)
 
-    def _rows(self, path: Path) -> Iterator[dict[str, Any]]:
+    def _rows(self, path: Path, start: int) -> Iterator[dict[str, Any]]:
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
 
+        row = 0
         try:
             with open_raw(path) as stream, ParquetFile(stream) as file:
                 names = file.schema_arrow.names
@@ -52,7 +59,12 @@ class Parquet(FileSource):
                     if column not in names and column.split(".")[0] not in names:
                         raise UserError(f"{path}: no column '{column}'; there is {listed(names)}")
                 for group in range(file.num_row_groups):  # one in memory at a time
+                    if row + (rows := file.metadata.row_group(group).num_rows) <= start:
+                        row += rows
+                        continue
                     for batch in file.iter_batches(ROWS, [group], list(self.columns.values())):
-                        yield from batch.to_pylist()
+                        yield from batch.slice(min(max(start - row, 0), len(batch))).to_pylist()
+                        row += len(batch)
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+            where = f"{path}: cannot be read" + (f" after row {row}" if row else "")
+            raise UserError(f"{where}: {' '.join(str(error).split())}") from error

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from typing import NotRequired, Self, TypedDict
 
 
@@ -41,6 +42,10 @@ class Source(ABC):
     def parts(self) -> list[Self]:
         """Sources that together yield the same records in the same order, each readable by a process of its own."""
         return [self]
+
+    def after(self, count: int) -> Iterator[Record]:
+        """The records without the first ``count``, which are read only where there is no way round them."""
+        return islice(self, count, None)
 
     def size(self) -> int:
         """Bytes of the data as they are stored, or 0 where that is not known."""

@@ -60,3 +60,23 @@ def test_broken_file(tmp_path: Path, damage) -> None:
     with pytest.raises(UserError, match=r"a\.parquet: cannot be read: ") as caught:
         list(Parquet(str(path), max_bad=9))
     assert "\n" not in str(caught.value)
+
+
+def test_after_passes_over_row_groups_unread(tmp_path: Path) -> None:
+    """The first group is broken, which who reads it would notice."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(120)]}), path, row_group_size=50)
+    whole = list(Parquet(str(path)))
+    for source in (Parquet(str(path)), Parquet(str(path), max_bad=1)):
+        for count in (0, 1, 49, 50, 51, 119, 120, 200):
+            assert list(source.after(count)) == whole[count:]
+    first = pq.read_metadata(path).row_group(0).column(0).data_page_offset
+    data = path.read_bytes()
+    path.write_bytes(data[: first + 20] + bytes(50) + data[first + 70 :])
+    assert list(Parquet(str(path)).after(50)) == whole[50:]
+    with pytest.raises(UserError, match=r"a\.parquet: cannot be read: "):
+        list(Parquet(str(path)).after(49))
+    path.write_bytes(data)
+    (tmp_path / "b.parquet").write_bytes(data)
+    folder = Parquet(str(tmp_path))
+    assert list(folder.after(170)) == list(folder)[170:] and len(list(folder)) == 240
