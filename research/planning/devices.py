@@ -41,7 +41,9 @@ def device(name: str) -> Device:
         UserError: if it is not known.
     """
     if name.lower() not in DEVICES:
-        raise UserError(f"--device is {name}; there is {', '.join(DEVICES)}, or give --device_memory and --device_flops")
+        raise UserError(
+            f"--device is {name}; there is {', '.join(DEVICES)}, or set --device_memory, --device_flops"
+        )
     return DEVICES[name.lower()]
 
 

@@ -36,6 +36,7 @@ def texts(module: StreamDataModule, rows: int) -> pa.Table:
         room = module.room_of(SCHEMA.empty_table())
     else:
         room = module.room - student.family.overhead(pair=False)
+        room -= isinstance(module, CorpusDataModule) and module.pack == "stream"  # which closes each by the end token
     rng = np.random.default_rng(0)
     ordinary = np.flatnonzero(~student.vocabulary.special)
 

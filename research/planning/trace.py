@@ -14,8 +14,7 @@ from research.data.mixture import MixtureDataModule
 from research.data.sampling import Joint, Sampling
 from research.models.teachers import Teacher
 from research.module import HybridModule
-from research.planning.flops import flop_counter
-from research.planning.live import LiveBytes
+from research.planning.meter import Meter
 from research.planning.texts import fill
 from research.planning.weightless import weightless
 
@@ -73,18 +72,18 @@ class EachAlone(Sampling):
 class Counting(Callback):
     """Counts each step from ``first`` on; ``counts`` are those of the largest, of the mean where it is work."""
 
-    def __init__(self, live: LiveBytes, first: int) -> None:
-        self.live, self.first, self.counts, self.steps = live, first, Counts(), 0
+    def __init__(self, meter: Meter, first: int) -> None:
+        self.meter, self.first, self.counts, self.steps = meter, first, Counts(), 0
 
     def built(self, module: HybridModule) -> None:
         """Count what stays through all steps."""
-        counts, live, student = self.counts, self.live, module.student
+        counts, meter, student = self.counts, self.meter, module.student
         counts.parameters = sum(p.numel() for p in module.parameters())
         counts.trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
-        live.count("parameters", [*module.parameters(), *module.buffers()])
+        meter.count("parameters", [*module.parameters(), *module.buffers()])
         taught = [t for m in modules_of(module.teacher) for t in (*m.parameters(), *m.buffers())]
         counts.teacher = sum(t.numel() for t in taught)
-        live.count("teacher", taught)
+        meter.count("teacher", taught)
         layers = [layer for owner, name in student.family.stacks(student.model) for layer in getattr(owner, name)]
         sizes = [bytes_of(layer.parameters()) for layer in layers]
         counts.layer = max(sizes)
@@ -97,32 +96,31 @@ class Counting(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._kind("losses")
-        self.counter = flop_counter()
-        if batch_idx >= self.first:
-            self.counter.__enter__()
-            self.live.restart()
+        self.meter.restart()
+        self.meter.flops = 0
+        if batch_idx == self.first:
+            self.counts.teachers = 0
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         self._kind("activations")
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         given = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        self.counts.gradients = max(self.counts.gradients, self.live.count("gradients", given))
+        self.counts.gradients = max(self.counts.gradients, self.meter.count("gradients", given))
         self._kind("optimiser")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: dict[str, Batch | None], batch_idx: int
     ) -> None:
         states = [t for state in trainer.optimizers[0].state.values() for t in state.values() if isinstance(t, Tensor)]
-        self.counts.optimiser = self.live.count("optimiser", states)
+        self.counts.optimiser = self.meter.count("optimiser", states)
         if batch_idx < self.first:
             return
-        self.counter.__exit__(None, None, None)
         counts, shown = self.counts, {name: part for name, part in batch.items() if part is not None}
-        if self.live.most > counts.total:
-            counts.peak = self.live.peak
+        if self.meter.most > counts.total:
+            counts.peak = self.meter.peak
         self.steps += 1
-        counts.flops += self.counter.get_total_flops()
+        counts.flops += self.meter.flops
         counts.tokens += sum(part.real_tokens for part in shown.values())
         counts.batch += sum(bytes_of_batch(part) for part in shown.values())
 
@@ -133,11 +131,11 @@ class Counting(Callback):
         return self.counts
 
     def _kind(self, kind: str) -> None:
-        self.live.kind = kind
+        self.meter.kind = kind
 
     def _teaching(self, sign: int) -> None:
         self._kind("losses")
-        self.counts.teachers += sign * self.counter.get_total_flops()
+        self.counts.teachers += sign * self.meter.flops
 
 
 def trace(module: HybridModule, data: MixtureDataModule, precision: str, clip: float | None, gpu: bool) -> Counts:
@@ -150,8 +148,8 @@ def trace(module: HybridModule, data: MixtureDataModule, precision: str, clip: f
         data.mixture = EachAlone()
         data.mixture.connect(list(data.streams), 0)
     first = 1 if joint else len(data.streams)  # the first ones make the optimiser's state
-    live = LiveBytes()
-    counting = Counting(live, first)
+    meter = Meter()
+    counting = Counting(meter, first)
     for stream in data.streams.values():
         fill(stream, 2 * first)
     trainer = Trainer(
@@ -167,13 +165,13 @@ def trace(module: HybridModule, data: MixtureDataModule, precision: str, clip: f
     with weightless(gpu) as shapes:
 
         def build() -> None:
-            with shapes, live:
+            with shapes, meter:
                 type(module).configure_model(module)
             counting.built(module)
 
         module.configure_model = build  # type: ignore[method-assign]
         data.prepare_data = lambda: None  # type: ignore[method-assign]
-        with live:
+        with meter:
             trainer.fit(module, data)
     counts = counting.finish()
     counts.loaded = loading_time(data)

@@ -1,4 +1,4 @@
-"""The bytes of the tensors that are alive while something runs, by what each is for."""
+"""The bytes of the tensors that are alive while something runs, by what each is for, and the FLOPs of its products."""
 
 import weakref
 from collections import Counter
@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from research.planning.flops import flops_of
 from research.planning.values import answered
 
 
@@ -22,8 +24,8 @@ class Held:
     size: int
 
 
-class LiveBytes(TorchDispatchMode):
-    """While it is active, ``now`` counts the bytes alive by kind, and ``peak`` those of the moment of the most.
+class Meter(TorchDispatchMode):
+    """While it is active, ``now`` counts the bytes alive by kind, ``peak`` those of the moment of the most, and FLOPs.
 
     What is made counts as ``kind``, until :meth:`count` says what it is for. Tensors without memory count as if they
     had it, and operations on them as if all their values were 1.
@@ -31,7 +33,7 @@ class LiveBytes(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind, self.total = "", 0
+        self.kind, self.total, self.flops = "", 0, 0
         self.now: Counter[str] = Counter()
         self._held = WeakIdKeyDictionary()
         self.restart()
@@ -68,7 +70,15 @@ class LiveBytes(TorchDispatchMode):
         self.total -= held.size
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        out = answered(func, args, kwargs or {})
+        kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and func is not torch.ops.prim.device.default:
+            # There some operations come whole; they are met in their parts.
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        out = answered(func, args, kwargs)
+        self.flops += flops_of(func, args, kwargs, out)
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self._see(leaf)
