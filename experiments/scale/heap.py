@@ -1,9 +1,8 @@
-"""The most memory that a fit takes from before its model is built: what its heap holds, and what is resident."""
+"""The most memory that a fit takes from before its model is built: what it holds for tensors, and what is resident."""
 
 import ctypes
 import gc
 import json
-import os
 import threading
 from pathlib import Path
 
@@ -30,6 +29,17 @@ def held() -> int:
     return int(info.uordblks + info.hblkhd)
 
 
+def mapped() -> int:
+    """Bytes of weights that are read where they lie on the disk."""
+    total, weights = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.startswith("Rss:") and weights:
+            total += int(line.split()[1]) * 1024
+        elif not line.split(maxsplit=1)[0].endswith(":"):
+            weights = line.endswith(".safetensors")
+    return total
+
+
 def resident(name: str) -> int:
     """``VmRSS`` or ``VmHWM`` of this process, in bytes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
@@ -51,7 +61,8 @@ class Heap(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.done.set()
         if trainer.is_global_zero:
-            told = {"heap": self.most - self.before, "resident": resident("VmHWM") - self.resident, "pid": os.getpid()}
+            heap, weights = self.most - self.before, mapped()
+            told = {"held": heap + weights, "heap": heap, "resident": resident("VmHWM") - self.resident}
             self.path.write_text(json.dumps(told))
 
     def _watch(self) -> None:

@@ -37,8 +37,8 @@ class Planning(TrainingCLI):
         for name, kind, default, told in (
             ("devices", int, 1, "how many there are, over all nodes"),
             ("device", str | None, None, f"one of {', '.join(DEVICES)}; the default is this machine's processor"),
-            ("device_memory", str | None, None, "such as 80GB"),
-            ("device_flops", str | None, None, "peak FLOP/s of matrix products, such as 312T"),
+            ("device-memory", str | None, None, "such as 80GB"),
+            ("device-flops", str | None, None, "peak FLOP/s of matrix products, such as 312T"),
             ("mfu", float, 0.4, "the share of the peak that the step's matrix products reach, in (0, 1]"),
             ("price", float | None, None, "of a device and hour"),
             ("watts", float | None, None, "of a device"),
@@ -68,8 +68,8 @@ class Planning(TrainingCLI):
         given = None if config.device is None else device(config.device)
         precision = str(config.trainer.precision or "32-true")
         self.gpu = given is not None or config.trainer.accelerator in ("gpu", "cuda")
-        memory = number("--device_memory", config.device_memory) if config.device_memory else None
-        flops = number("--device_flops", config.device_flops) if config.device_flops else None
+        memory = number("--device-memory", config.device_memory) if config.device_memory else None
+        flops = number("--device-flops", config.device_flops) if config.device_flops else None
         narrow = MIXED.get(precision, precision)
         rows = {name: stream.batch_size for name, stream in self.datamodule.streams.items()}
         counts = {scale: [self._counts(p, scale) for p in dict.fromkeys([precision, narrow])] for scale in (1, 2)}

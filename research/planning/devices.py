@@ -41,9 +41,7 @@ def device(name: str) -> Device:
         UserError: if it is not known.
     """
     if name.lower() not in DEVICES:
-        raise UserError(
-            f"--device is {name}; there is {', '.join(DEVICES)}, or set --device_memory, --device_flops"
-        )
+        raise UserError(f"--device is {name}; there is {', '.join(DEVICES)}, or set --device-memory, --device-flops")
     return DEVICES[name.lower()]
 
 

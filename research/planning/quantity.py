@@ -38,5 +38,5 @@ def duration(seconds: float) -> str:
     """Seconds, minutes, hours or days, whichever is told in few digits."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.3g} seconds"

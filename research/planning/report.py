@@ -112,4 +112,4 @@ def _row(label: str, cells: list[str]) -> str:
 
 
 def _gigabytes(size: float) -> str:
-    return "-" if not size else f"{size / 1e9:.3g}" if size < 1e12 else f"{size / 1e9:,.0f}"
+    return "-" if size < 5e5 else f"{size / 1e9:.3g}" if size < 1e12 else f"{size / 1e9:,.0f}"

@@ -2,7 +2,8 @@
 
 P are the bytes of parameters, G of gradients, O of the optimiser's state, on N devices. A strategy that divides the
 student gathers a layer's parameters when they are needed: the layer at work and the next one (Zhao et al. 2023,
-arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. Teachers are whole
+arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. Gradients are whole
+until they are sent. Teachers are whole
 on each device, whatever the strategy. ZeRO is as DeepSpeed does it with Lightning's settings (Rajbhandari et al. 2020,
 arXiv:1910.02054).
 """
@@ -29,8 +30,8 @@ class Step:
 
     @property
     def gathered(self) -> float:
-        """Two layers and what lies outside of the layers, and the gradient of one layer."""
-        return 3 * self.narrow.layer + self.narrow.rest
+        """Two layers and the gradient of one, and what lies outside of the layers and its gradient."""
+        return 3 * self.narrow.layer + 2 * self.narrow.rest
 
     @property
     def narrower(self) -> bool:

@@ -114,14 +114,14 @@ def measured(path: Path) -> int:
 
 def planned(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     """What the command prints."""
-    assert run_command(["plan", "--config", str(path), "--json", "true", "--device_flops", "1T", *more]) == 0
+    assert run_command(["plan", "--config", str(path), "--json", "true", "--device-flops", "1T", *more]) == 0
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     return told
 
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [("bert", {}), ("gpt2", {}), ("t5", {}), ("gpt2", {"gradient_checkpointing": True}), ("bert", {"chunk": 4})],
+    [("bert", {}), ("gpt2", {}), ("t5", {}), ("gpt2", {"gradient_checkpointing": True}), ("bert", {"chunk": 16})],
 )
 def test_memory_is_that_of_a_real_step(
     kind: str, settings: dict[str, Any], recipe: Callable[..., Path], capsys: pytest.CaptureFixture[str]
@@ -129,3 +129,53 @@ def test_memory_is_that_of_a_real_step(
     path = recipe(kind, **settings)
     plan, real = planned(path, capsys), measured(path)
     assert plan["strategies"]["one"]["total"] == pytest.approx(real, rel=0.1)
+
+
+def test_flops_are_those_of_the_formulas(
+    recipe: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "performance"))
+    of = importlib.import_module("formulas")
+    plan = planned(recipe("gpt2"), capsys)
+    rows, length = 16, plan["tokens"] // 16
+    assert plan["flops"] == of.gpt2(rows, length, 64, 3) + of.vocabulary(rows * (length - 1), 64, 700, transform=False)
+
+
+def test_a_model_that_is_not_here_is_planned_for_a_gpu(
+    recipe: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither its texts nor its weights are there; nothing is written."""
+    path = recipe("bert")
+    config = yaml.safe_load(path.read_text())
+    config["data"]["streams"]["text"]["init_args"]["source"]["init_args"]["paths"] = "not/there.txt"
+    del config["model"]["student"]["tokenizer"]["source"]
+    config["model"]["student"]["tokenizer"] = str(tmp_path / "teacher")
+    config["trainer"]["precision"] = "bf16-mixed"
+    (tmp_path / "teacher" / "model.safetensors").unlink()
+    path.write_text(yaml.safe_dump(config))
+    before = set(tmp_path.rglob("*"))
+    command = ["plan", "--config", str(path), "--devices", "64", "--device", "h100", "--price", "3"]
+    assert run_command(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert set(tmp_path.rglob("*")) == before
+    assert max(map(len, lines)) <= 80
+    assert lines[4].split() == ["GB", "of", "64", "devices", "one", "DDP", "FSDP", "ZeRO", "1", "ZeRO", "2", "ZeRO", "3", "offload"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--device", "h1000"), "--device is h1000; there is a100-40"),
+        (("--devices", "0"), "--devices is 0"),
+        (("--mfu", "40"), "--mfu is 40"),
+        (("--device-memory", "much"), "--device-memory is much"),
+        (("--model.student.keep_layers", "[7]"), "keep_layers"),
+    ],
+)
+def test_bad_input_is_one_line(
+    option: tuple[str, ...], told: str, recipe: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["plan", "--config", str(recipe("gpt2")), *option]) == 2
+    error = capsys.readouterr().err.strip()
+    assert told in error.splitlines()[-1]
+    assert error.splitlines()[-1].startswith("error: ")
