@@ -44,38 +44,41 @@ def measured(model: str, strategy: str) -> dict[str, int]:
     return told
 
 
-def planned(model: str, strategy: str) -> dict[str, Any]:
-    """What the plan says of a strategy."""
-    more = ["--devices", str(PROCESSES[strategy]), "--device-flops", "1T", "--json", "true"]
-    told: dict[str, Any] = json.loads(command("plan", model, strategy, *more))["strategies"][strategy]
+def planned(model: str) -> dict[str, dict[str, Any]]:
+    """What the plan says of each strategy on two devices; one process is the same on any number."""
+    more = ["--devices", "2", "--device-flops", "1T", "--json", "true"]
+    told: dict[str, dict[str, Any]] = json.loads(command("plan", model, "one", *more))["strategies"]
     return told
+
+
+def row(model: str, strategy: str, plan: float, held: float, resident: float) -> str:
+    cells = [f"{plan / 1e9:.3f}", f"{held / 1e9:.3f}", f"{plan / held:.2f}", f"{resident / 1e9:.3f}"]
+    return "| " + " | ".join([model, strategy, *cells, f"{plan / resident:.2f}"]) + " |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--models", nargs="*", default=MODELS, help="that are measured; others stay as they were")
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     args = parser.parse_args()
-    rows = [
-        {"model": model, "strategy": strategy, "plan": planned(model, strategy), **measured(model, strategy)}
-        for model in args.models
-        for strategy in args.strategies
-    ]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    results = {"torch": torch.__version__, "commit": commit.stdout.strip(), "rows": rows}
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    path = HERE / "results.json"
+    fits: dict[str, dict[str, dict[str, int]]] = json.loads(path.read_text())["fits"] if path.exists() else {}
+    for model in args.models:
+        for strategy in args.strategies:
+            fits.setdefault(model, {})[strategy] = measured(model, strategy)
+    plans = {model: planned(model) for model in fits}
+    told = {"torch": torch.__version__, "fits": fits, "plans": plans}
+    path.write_text(json.dumps(told, indent=1) + "\n")
     lines = [
-        f"Made by `python experiments/scale/measure.py` at commit {results['commit']}, torch {results['torch']}.",
+        f"Made by `python experiments/scale/measure.py`, torch {told['torch']}.",
         "",
         "| model | strategy | plan, GB | held, GB | plan / held | resident, GB | plan / resident |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        plan, held, resident = row["plan"]["total"], row["held"], row["resident"]
-        cells = [f"{size / 1e9:.3f}" for size in (plan, held, resident)]
-        ratios = f"{plan / held:.2f}", f"{plan / resident:.2f}"
-        told = [row["model"], row["strategy"], *cells[:2], ratios[0], cells[2], ratios[1]]
-        lines.append("| " + " | ".join(told) + " |")
+    for model in (model for model in MODELS if model in fits):
+        for strategy in (strategy for strategy in STRATEGIES if strategy in fits[model]):
+            fit = fits[model][strategy]
+            lines.append(row(model, strategy, plans[model][strategy]["total"], fit["held"], fit["resident"]))
     (HERE / "results.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -1,11 +1,14 @@
 """FLOPs of matrix products: 2 for a multiplication and addition, whatever shapes hold padding."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-ATTENTION = {  # the CPU's fused one, which torch's own table lacks; in torch's form: shapes, then the result's
+ATTENTION: dict[
+    Any, Callable[..., int]
+] = {  # the CPU's fused one, which torch's own table lacks; in torch's form: shapes, then the result's
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda gradient, q, k, v, *_, **__: (
         sdpa_backward_flop_count(gradient, q, k, v)

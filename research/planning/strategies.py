@@ -1,9 +1,9 @@
 """What a strategy keeps on each device, from the counts of one process: formulas, one a strategy.
 
 P are the bytes of parameters, G of gradients, O of the optimiser's state, on N devices. A strategy that divides the
-student gathers a layer's parameters when they are needed: the layer at work and the next one (Zhao et al. 2023,
-arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. Gradients are whole
-until they are sent. Teachers are whole
+student gathers a layer's parameters when they are needed, in the backward pass also the next one's (Zhao et al. 2023,
+arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. A gradient is whole
+until it is sent. Teachers are whole
 on each device, whatever the strategy. ZeRO is as DeepSpeed does it with Lightning's settings (Rajbhandari et al. 2020,
 arXiv:1910.02054).
 """
@@ -30,8 +30,12 @@ class Step:
 
     @property
     def gathered(self) -> float:
-        """Two layers and the gradient of one, and what lies outside of the layers and its gradient."""
-        return 3 * self.narrow.layer + 2 * self.narrow.rest
+        """Bytes at the end of the forward pass, of a layer and of what lies outside of the layers: L + R.
+
+        Or, if that is more, in the backward pass, when the gradients of the last step are gone: 3 L + 2 R - G / N.
+        """
+        layer, rest = self.narrow.layer, self.narrow.rest
+        return max(layer + rest, 3 * layer + 2 * rest - self.whole.gradients / self.devices)
 
     @property
     def narrower(self) -> bool:

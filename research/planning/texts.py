@@ -19,11 +19,11 @@ def fill(module: StreamDataModule, batches: int) -> None:
     if isinstance(module, CorpusDataModule):
         module.stream = partial(CorpusDataModule.stream, module)  # type: ignore[method-assign]  # reads no source
     module.limit = module.limit or DEFAULT_WINDOW
-    rows = batches * module.batch_size
     if isinstance(module, TaskDataModule):
-        few = module.episodes
-        rows = max(rows, CLASSES * max(module.shots or 1, few.shots + few.queries if few else 1))
-        module.own = rows
+        module.shots = None
+        of_each = module.episodes.shots + module.episodes.queries if module.episodes else 1
+        batches = max(batches, -(-CLASSES * of_each // module.batch_size))
+    rows = batches * module.batch_size
     table = texts(module, rows)
     module.rows = {"train": (table, np.arange(rows))}
     module.settle()
@@ -32,11 +32,14 @@ def fill(module: StreamDataModule, batches: int) -> None:
 def texts(module: StreamDataModule, rows: int) -> pa.Table:
     """A table (rows) as :func:`research.data.tokenised.tokenised` makes it."""
     student = module.to.student
-    if isinstance(module, TaskDataModule):
-        room = module.room_of(SCHEMA.empty_table())
-    else:
+    if isinstance(module, CorpusDataModule):
         room = module.room - student.family.overhead(pair=False)
-        room -= isinstance(module, CorpusDataModule) and module.pack == "stream"  # which closes each by the end token
+        room -= module.pack == "stream"  # which closes each by the end token
+    else:
+        assert isinstance(module, TaskDataModule)
+        whole = module.room_of(SCHEMA.empty_table())
+        assert whole is not None
+        room = whole
     rng = np.random.default_rng(0)
     ordinary = np.flatnonzero(~student.vocabulary.special)
 

@@ -84,6 +84,7 @@ class Counting(Callback):
         taught = [t for m in modules_of(module.teacher) for t in (*m.parameters(), *m.buffers())]
         counts.teacher = sum(t.numel() for t in taught)
         meter.count("teacher", taught)
+        assert student.model is not None
         layers = [layer for owner, name in student.family.stacks(student.model) for layer in getattr(owner, name)]
         sizes = [bytes_of(layer.parameters()) for layer in layers]
         counts.layer = max(sizes)

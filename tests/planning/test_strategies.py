@@ -9,7 +9,7 @@ from research.planning.trace import Counts
 
 
 def counts(parameters: float, bytes_each: int, moments: float, **more: float) -> Counts:
-    """Of so many parameters, all trained, of which each takes some bytes and has moments of 8 where ``moments`` is 8."""
+    """Of so many parameters, all trained, by the bytes of each and of its moments; ``more`` is there at the peak."""
     size = int(parameters * bytes_each)
     peak = Counter({"parameters": size, "gradients": size, "optimiser": int(parameters * moments), "losses": 0})
     peak.update({name: int(value) for name, value in more.items()})
@@ -28,9 +28,16 @@ def test_one_process_is_what_was_counted() -> None:
     whole = counts(1e9, 4, 8, teacher=2e9, losses=3e8, activations=5e9)
     memory = STRATEGIES["one"].memory(Step(whole, whole, devices=1))
     assert memory.total == whole.total == 16e9 + 2e9 + 3e8 + 5e9
-    assert {part: getattr(memory, part) for part in PARTS} == {
-        "parameters": 4e9, "gradients": 4e9, "optimiser": 8e9, "teacher": 2e9, "activations": 5e9, "losses": 3e8, "buffers": 0,
-    }  # fmt: skip
+    parts = [getattr(memory, part) for part in PARTS]
+    assert dict(zip(PARTS, parts, strict=True)) == {
+        "parameters": 4e9,
+        "gradients": 4e9,
+        "optimiser": 8e9,
+        "teacher": 2e9,
+        "activations": 5e9,
+        "losses": 3e8,
+        "buffers": 0,
+    }
 
 
 def test_a_peak_before_all_gradients_are_there_stays_the_peak() -> None:
@@ -44,7 +51,7 @@ def test_strategies_by_hand() -> None:
     whole.layer, whole.rest = 100_000_000, 500_000_000
     step = Step(whole, whole, devices=4)
     totals = {name: strategy.memory(step).total / 1e9 for name, strategy in STRATEGIES.items()}
-    kept, gathered, buckets = 1 + 2, 2 * 0.5 + 3 * 0.1, 2 * 4 * BUCKET / 1e9
+    kept, gathered, buckets = 1 + 2, 0.5 + 0.1, 2 * 4 * BUCKET / 1e9
     assert totals == pytest.approx({
         "one": 16 + kept,
         "DDP": 16 + kept + 4,
@@ -57,3 +64,9 @@ def test_strategies_by_hand() -> None:
     assert STRATEGIES["offload"].memory(step).host == 4e9
     sent = {name: strategy.sent(step) / 1e9 for name, strategy in STRATEGIES.items()}
     assert sent == pytest.approx({"one": 0, "DDP": 6, "FSDP": 9, "ZeRO 1": 6, "ZeRO 2": 6, "ZeRO 3": 9, "offload": 9})
+
+
+def test_on_many_devices_the_gradients_that_are_whole_count() -> None:
+    whole = counts(1e9, 4, 8)
+    whole.layer, whole.rest = 100_000_000, 500_000_000
+    assert STRATEGIES["FSDP"].memory(Step(whole, whole, devices=64)).buffers == 3 * 1e8 + 2 * 5e8 - 4e9 / 64
