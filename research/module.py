@@ -1,6 +1,6 @@
 """HybridModule owns student, teacher, objectives and weighting, and computes the weighted loss."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -9,6 +9,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from research.data.batch import Batch, Tokens
+from research.data.loader import window
 from research.data.stream import StreamInfo
 from research.data.tokenised import tokenizer_fingerprint
 from research.errors import UserError
@@ -18,6 +19,7 @@ from research.models.student import Student
 from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
+from research.ranks import averaged
 from research.sharding import is_sharded
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
@@ -114,10 +116,27 @@ class HybridModule(LightningModule):
         progress = min(self.trainer.global_step / self.total_steps, 1.0)
         active = {n: o for n, o in self._objectives() if o.due(batch) and self.weighting.weight(n, progress)}
         step = Step(batch, self.student, self.teacher, views_of(active), reads_of(active))
-        losses = {name: objective(step) for name, objective in active.items()}
+        losses = {name: shared(o(step), name, batch.get(o.stream)) for name, o in active.items()}
         loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})
         self._log_step(losses, weights, loss)
-        return loss
+        accumulated = self.trainer.accumulate_grad_batches  # Lightning divides by it, where an epoch ends too
+        return loss * (accumulated / len(window(batch_idx, int(self.trainer.num_training_batches), accumulated)))
+
+    def share(self, batches: Sequence[Mapping[str, Batch | None]]) -> None:
+        """Tell the batches whose gradients are added up, here and in all processes, what each counts for.
+
+        The mean of an objective's losses is then that over all its terms: a batch of n of them has the share
+        ``n / mean(n)``, the mean over the batches of all processes that it counts in.
+        """
+        if len(batches) * self.trainer.world_size == 1:
+            return
+        for name, objective in ((n, o) for n, o in self._objectives() if not o.gathers):
+            found = [batch for each in batches if objective.due(each) and (batch := each.get(objective.stream))]
+            if found:
+                terms = torch.tensor([float(objective.terms(batch)) for batch in found], device=self.device)
+                shares = terms / averaged(terms.mean()).clamp_min(torch.finfo(terms.dtype).tiny)
+                for batch, share in zip(found, shares, strict=True):
+                    batch.shares[name] = share
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         self._log_weights(self.weighting.backward(loss))
@@ -251,19 +270,26 @@ class HybridModule(LightningModule):
 
     def _log_step(self, losses: dict[str, Tensor], weights: Weights, loss: Tensor) -> None:
         """Keep the step's figures for the loggers, and show the losses in the progress bar."""
-        raw = {name: value.detach() for name, value in losses.items()}
+        values = averaged(torch.stack([each.detach().float() for each in (loss, *losses.values())]))
+        loss, raw = values[0], dict(zip(losses, values[1:], strict=True))
         self.figures = {
-            "loss": loss.detach(),
+            "loss": loss,
             **{f"loss/{name}": value for name, value in raw.items()},
             "learning_rate": self.trainer.optimizers[0].param_groups[-1]["lr"],
         }
         self._log_weights(weights)
-        self.log_dict({"loss": loss.detach(), **raw}, prog_bar=True, logger=False)
+        self.log_dict({"loss": loss, **raw}, prog_bar=True, logger=False)
 
     def _log_weights(self, weights: Weights) -> None:
         for name, weight in weights.items():
             self.figures[f"weight/{name}"] = weight
             self.figures[f"weighted/{name}"] = weight * self.figures[f"loss/{name}"]
+
+
+def shared(loss: Tensor, name: str, batch: Batch | None) -> Tensor:
+    """An objective's loss, weighed by its share of the batches whose gradients are added up."""
+    share = None if batch is None else batch.shares.get(name)
+    return loss if share is None else loss * share
 
 
 def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:

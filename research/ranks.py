@@ -5,13 +5,18 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def averaged(tensor: Tensor) -> Tensor:
-    """The mean over all processes, on each of them."""
+def summed(tensor: Tensor) -> Tensor:
+    """The sum over all processes, on each of them."""
     if not many():
         return tensor
     total = tensor.clone()
     dist.all_reduce(total)
-    return total / dist.get_world_size()
+    return total
+
+
+def averaged(tensor: Tensor) -> Tensor:
+    """The mean over all processes, on each of them."""
+    return summed(tensor) / dist.get_world_size() if many() else tensor
 
 
 def from_first(tensor: Tensor) -> Tensor:
@@ -25,10 +30,10 @@ def of_all_ranks(rows: Tensor) -> Tensor:
     """Rows (n, ...) of every rank as one batch (N, ...), for a loss that each rank computes over all of them.
 
     The gradient reaches this rank's own rows, once for each rank: the strategy takes the mean over ranks, which is
-    then the gradient of one process with the whole batch. Ranks may have unequal numbers of rows. Without a gradient,
-    as in validation, where ranks do not keep step, the rows come back as they are.
+    then the gradient of one process with the whole batch. Ranks may have unequal numbers of rows: those of a batch
+    that was dealt to them come in the order of the batch.
     """
-    if not torch.is_grad_enabled() or not many():
+    if not many():
         return rows
     from torchmetrics.utilities.distributed import gather_all_tensors
 
@@ -36,7 +41,12 @@ def of_all_ranks(rows: Tensor) -> Tensor:
     if rows.requires_grad:
         rows = rows.view_as(rows)  # of its own, since other losses may read the rows
         rows.register_hook(lambda gradient: gradient * ranks)
-    return torch.cat(gather_all_tensors(rows))
+    gathered = gather_all_tensors(rows)
+    together = torch.cat(gathered)
+    dealt = [torch.arange(rank, len(together), ranks, device=rows.device) for rank in range(ranks)]
+    if [len(part) for part in gathered] != [len(part) for part in dealt]:
+        return together
+    return together[torch.cat(dealt).argsort()]
 
 
 def many() -> bool:

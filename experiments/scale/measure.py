@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MODELS = ("minilm", "gpt2", "t5")
 STRATEGIES = {"one": [], "DDP": ["configs/strategy/ddp.yaml"], "FSDP": ["configs/strategy/fsdp.yaml"]}
+BATCH, ROWS = "--data.streams.news.init_args.batch_size", 8  # of each process
 PROCESSES = {"one": 1, "DDP": 2, "FSDP": 2}
 
 
@@ -38,17 +38,18 @@ def measured(model: str, strategy: str) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "heap.json"
         callback = {"class_path": "heap.Heap", "init_args": {"path": str(path)}}
-        more = ["--trainer.devices", str(PROCESSES[strategy]), "--trainer.callbacks", json.dumps([callback])]
-        command("fit", model, strategy, *more, "--run.folder", folder)
+        devices = ["--trainer.devices", str(PROCESSES[strategy]), BATCH, str(ROWS * PROCESSES[strategy])]
+        command("fit", model, strategy, *devices, "--trainer.callbacks", json.dumps([callback]), "--run.folder", folder)
         told: dict[str, int] = json.loads(path.read_text())
     return told
 
 
-def planned(model: str) -> dict[str, dict[str, Any]]:
-    """What the plan says of each strategy on two devices; one process is the same on any number."""
-    more = ["--devices", "2", "--device-flops", "1T", "--json", "true"]
-    told: dict[str, dict[str, Any]] = json.loads(command("plan", model, "one", *more))["strategies"]
-    return told
+def planned(model: str, strategy: str) -> float:
+    """Bytes of a device, as the plan says."""
+    devices = PROCESSES[strategy]
+    more = ["--devices", str(devices), BATCH, str(ROWS * devices), "--device-flops", "1T", "--json", "true"]
+    told = json.loads(command("plan", model, "one", *more))["strategies"][strategy]["total"]
+    return float(told)
 
 
 def row(model: str, strategy: str, plan: float, held: float, resident: float) -> str:
@@ -66,7 +67,7 @@ def main() -> None:
     for model in args.models:
         for strategy in args.strategies:
             fits.setdefault(model, {})[strategy] = measured(model, strategy)
-    plans = {model: planned(model) for model in fits}
+    plans = {model: {strategy: planned(model, strategy) for strategy in fits[model]} for model in fits}
     told = {"torch": torch.__version__, "fits": fits, "plans": plans}
     path.write_text(json.dumps(told, indent=1) + "\n")
     lines = [
@@ -78,7 +79,7 @@ def main() -> None:
     for model in (model for model in MODELS if model in fits):
         for strategy in (strategy for strategy in STRATEGIES if strategy in fits[model]):
             fit = fits[model][strategy]
-            lines.append(row(model, strategy, plans[model][strategy]["total"], fit["held"], fit["resident"]))
+            lines.append(row(model, strategy, plans[model][strategy], fit["held"], fit["resident"]))
     (HERE / "results.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

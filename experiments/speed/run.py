@@ -24,7 +24,7 @@ PARTS = {  # a script each; those of PEERS ask for packages that the project doe
     "contrastive": "against Sentence Transformers' trainer",
     "causal_distillation": "against TRL's GKD trainer",
 }
-PEERS = ("inference", "contrastive", "causal_distillation")
+PEERS = ("contrastive", "causal_distillation")
 
 
 def main() -> None:

@@ -51,7 +51,7 @@ class MixtureLog(Callback):
                 self.since[name] = [a + b for a, b in zip(self.since[name], new, strict=True)]
 
         def loss() -> float:
-            return float(trainer.strategy.reduce(module.figures["loss"].clone(), reduce_op="mean"))
+            return float(module.figures["loss"])
 
         data.mixture.observe(step, loss)
 

@@ -76,18 +76,20 @@ class Batch:
     """The views of N examples, and their labels: (N,) int64 classes, (N, C) float indicators or (N,) float.
 
     ``index`` (N,) numbers the examples within their split. In packed rows, in their order, they outnumber the rows.
-    ``shared`` has for a view the one whose encoding serves it too.
+    ``shared`` has for a view the one whose encoding serves it too. ``shares`` has for objectives by name what their
+    loss counts for, 1 in the mean, among the batches of all processes whose gradients are added up; none is 1.
     """
 
     views: dict["View", Tokens]
     labels: Tensor | None = None
     index: Tensor | None = None
     shared: dict["View", "View"] = field(default_factory=dict)
+    shares: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
         views = {view: tokens.to(device, non_blocking) for view, tokens in self.views.items()}
-        return Batch(views, labels, self.index, self.shared)
+        return Batch(views, labels, self.index, self.shared, self.shares)
 
     def __len__(self) -> int:
         """How many examples it holds."""

@@ -47,7 +47,7 @@ class CorpusDataModule(StreamDataModule):
         pack: ``best_fit`` puts several texts, whole or the rests of long ones, into a row of ``max_length`` where each
             is read on its own, so losses are those of padded rows; ``stream`` joins all by the end token and cuts, for
             language models that may read on from one document into the next. The default is a row a window.
-        batch_size: rows a batch on each process, packed ones too.
+        batch_size: rows a batch, packed ones too.
     """
 
     def __init__(

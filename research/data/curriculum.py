@@ -23,7 +23,7 @@ class Curriculum:
     From batch T on the stream goes on with its passes.
 
     Args:
-        batches: T, counted over all processes, at least 1.
+        batches: T, at least 1.
         start: c_0, in (0, 1]; a batch is always drawn from as many examples as it has.
         losses: a file of JSON lines with ``where`` and ``loss``: the higher the loss that a model had on an example,
             the harder it is, and those that the file lacks are the hardest (:class:`research.callbacks.ExampleLosses`

@@ -1,6 +1,5 @@
 """The mixture owns the named corpora and tasks and merges their loaders."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 
 from research.data.batch import Batch
+from research.data.loader import ResumableLoader, WindowLoader, window
 from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
 from research.data.stream_module import Connection, StreamDataModule
@@ -18,29 +18,6 @@ from research.step import Clean, View
 
 if TYPE_CHECKING:
     from research.module import HybridModule
-
-
-class ResumableLoader(DataLoader):
-    """A loader over positions. Its sampler asks where training stands, so it has no state of its own to restore."""
-
-    def state_dict(self) -> dict[str, int]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        pass
-
-
-class TimedLoader(CombinedLoader):
-    """Counts the seconds that training has waited for the next batch."""
-
-    waited = 0.0
-
-    def __next__(self) -> Any:
-        started = time.perf_counter()
-        try:
-            return super().__next__()
-        finally:
-            self.waited += time.perf_counter() - started
 
 
 class MixtureDataModule(LightningDataModule):
@@ -115,23 +92,29 @@ class MixtureDataModule(LightningDataModule):
     def train_dataloader(self) -> CombinedLoader:
         trainer = self.trainer
         assert trainer is not None
+        module = self._trained()
         parts = {name: stream.training() for name, stream in self.streams.items()}
-        ranks = trainer.world_size
-        steps = self.mixture.epoch_steps({name: -(-len(part) // ranks) for name, part in parts.items()})
+        for part in parts.values():
+            part.deal(trainer.global_rank, trainer.world_size)
+        sizes = {name: len(part) for name, part in parts.items()}
+        steps = self.mixture.epoch_steps(sizes)
 
         def run_steps() -> float:
-            return self._trained().total_steps * trainer.accumulate_grad_batches
+            return module.total_steps * trainer.accumulate_grad_batches
 
-        ahead = 2 * self.num_workers + 1  # two batches a worker by torch's default, one in Lightning's hand
-        self.mixture.begin({name: len(part) for name, part in parts.items()}, run_steps, ahead)
+        ahead = 2 * self.num_workers + trainer.accumulate_grad_batches  # two batches a worker by torch's default
+        self.mixture.begin(sizes, run_steps, ahead)
 
-        self.training = TimedLoader(
-            {
-                name: self._loader(part, Turns(self.mixture, name, steps, self._done, trainer.global_rank, ranks))
-                for name, part in parts.items()
-            },
-            "min_size",
-        )
+        def together() -> int:
+            batches = int(trainer.num_training_batches)
+            progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+            place = progress.processed % batches
+            return window(place, batches, trainer.accumulate_grad_batches).stop - place
+
+        loaders = {
+            name: self._loader(part, Turns(self.mixture, name, steps, self._done)) for name, part in parts.items()
+        }
+        self.training = WindowLoader(loaders, module.share, together)
         return self.training
 
     def state_dict(self) -> dict[str, Any]:
@@ -165,16 +148,12 @@ class MixtureDataModule(LightningDataModule):
         names = self.held_out_streams(split)
         if split == "test" and not names:
             raise UserError("data.streams: no stream has a test split; set test on one of them")
-        rank, ranks = trainer.global_rank, trainer.world_size
         loaders = {}
         for name in names:
             part = self.streams[name].stream(split)
             part.views = [*views, *(view for view in part.views if view not in views)]
-            while len(part) < ranks and part.batch_size > 1:  # Lightning wants a batch for each process
-                part.batch_size //= 2
-            if len(part) < ranks:
-                raise UserError(f"data.streams.{name}: its {split} split is too small for {ranks} processes")
-            loaders[name] = self._loader(part, range(rank, len(part), ranks))
+            part.deal(trainer.global_rank, trainer.world_size)
+            loaders[name] = self._loader(part, range(len(part)))
         return CombinedLoader(loaders, "sequential")
 
     def _loader(self, stream: Stream, positions: Turns | range) -> "DataLoader[Batch | None]":

@@ -4,17 +4,19 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from research.data.batch import Batch, Example, Row, pad_rows, same_inputs
+from research.data.batch import Batch, Example, Row, Tokens, pad_rows, same_inputs
 from research.data.packing import BestFit, pack_rows
 from research.data.sampling import HOLE
 from research.data.vocabulary import Vocabulary
+from research.errors import UserError
 from research.models.families import Family
 from research.step import View
 
@@ -48,15 +50,16 @@ class Examples(Protocol):
 class Stream(Dataset[Batch | None]):
     """Batches of examples by position. Position p is batch ``p % len(self)`` of pass ``p // len(self)``.
 
-    Each pass is a new permutation in length buckets; every random number comes from the seed, the stream's name and
-    the position, whichever worker draws it.
+    Each pass is a new permutation in length buckets; every random number of a row comes from the seed, the stream's
+    name, the position and the row's place in the batch, whichever worker of whichever process draws it.
 
     Args:
         name: the stream's name.
         examples: what to batch.
         labels: (n,) or (n, C), or none.
         views: what each batch shows.
-        batch_size: rows a batch, each of one example or packed; the last of a pass may have fewer.
+        batch_size: rows a batch, each of one example or packed. Where they do not divide the examples, the batches of
+            a pass have one row more or less than each other, at most ``batch_size``.
         seed: the run's seed.
         shuffle: false keeps one order in each pass, of batches of equal lengths, the same for each seed.
         bucket: batches sorted by length together; 1 leaves them as they are drawn.
@@ -80,6 +83,7 @@ class Stream(Dataset[Batch | None]):
         self.family, self.vocabulary, self.types = family, vocabulary, types
         self.batch_size, self.shuffle, self.bucket = batch_size, shuffle, bucket
         self.packing: BestFit | None = None  # which examples share a row; none gives each its own
+        self.rank, self.ranks = 0, 1
         self.seed = [seed, zlib.crc32(name.encode())]
         self._order = lru_cache(maxsize=2)(self._ordered)
 
@@ -90,24 +94,48 @@ class Stream(Dataset[Batch | None]):
         self.__dict__.update(state)
         self._order = lru_cache(maxsize=2)(self._ordered)
 
+    def deal(self, rank: int, ranks: int) -> None:
+        """Give of each batch every ``ranks``-th row only, from ``rank`` on; all processes together have the batch.
+
+        Raises:
+            UserError: if there are fewer rows, or fewer a batch, than processes.
+        """
+        self.rank, self.ranks = rank, ranks
+        few = min(self._rows, self.batch_size)
+        if few < ranks:
+            which = "batch_size is" if few == self.batch_size else "a split of it has"
+            raise UserError(f"data.streams.{self.name}: {which} {few}, too few for {ranks} processes")
+
     def __len__(self) -> int:
         """Batches of one pass."""
-        return -(-len(self.examples.lengths if self.packing is None else self.packing) // self.batch_size)
+        return max(min(-(-self._rows // self.batch_size), self._rows // self.ranks), 1)
+
+    @property
+    def _rows(self) -> int:
+        return len(self.examples.lengths if self.packing is None else self.packing)
 
     def __getitem__(self, position: int) -> Batch | None:
         if position == HOLE:
             return None
         which, at = divmod(position, len(self))
         batch = self._order(which)[at]
-        rng = np.random.default_rng([*self.seed, position])
-        rows = [[self.examples[int(i)] for i in row] for row in batch]
-        views = {
-            view: pad_rows([self._row(view, examples, rng) for examples in rows], self.vocabulary.pad, self.types)
-            for view in self.views
-        }
-        index = np.concatenate(batch)
+        mine = range(self.rank, len(batch), self.ranks)
+        views = self.shown([[self.examples[int(i)] for i in batch[row]] for row in mine], position, mine)
+        index = np.concatenate([batch[row] for row in mine])
         labels = None if self.labels is None else self.labels[index]
         return Batch(views, labels, torch.from_numpy(index), same_inputs(views))
+
+    def shown(self, rows: Sequence[Sequence[Example]], position: int, places: Sequence[int]) -> dict[View, Tokens]:
+        """The views of rows of examples that have these places in the batch of a position."""
+        rngs = [np.random.default_rng([*self.seed, position, place]) for place in places]
+        return {
+            view: pad_rows(
+                [self._row(view, examples, rng) for examples, rng in zip(rows, rngs, strict=True)],
+                self.vocabulary.pad,
+                self.types,
+            )
+            for view in self.views
+        }
 
     def _row(self, view: View, examples: Sequence[Example], rng: np.random.Generator) -> Row:
         view = view if self.shuffle else view.held_out()
@@ -117,18 +145,17 @@ class Stream(Dataset[Batch | None]):
     def _ordered(self, which: int) -> Sequence[Sequence[np.ndarray]]:
         """The batches of a pass: of each row the examples in it. An array (n, 1) takes a tenth of a list's memory."""
         seed = [*self.seed, 0xB0C5, which] if self.shuffle else [self.seed[1]]
-        rng, size = np.random.default_rng(seed), self.batch_size
+        rng, count = np.random.default_rng(seed), len(self)
+        borders = [i * self._rows // count for i in range(count + 1)]
         if self.packing is not None:
             rows = self.packing.rows(rng)
-            return [rows[i : i + size] for i in range(0, len(rows), size)]
+            return [rows[start:end] for start, end in pairwise(borders)]
         lengths = self.examples.lengths
         order = rng.permutation(len(lengths)) if self.shuffle else np.arange(len(lengths))
         # A short stream would be sorted whole, and each of its passes would bring the same batches.
-        few = min(self.bucket, -(-len(self) // 2))
-        bucket = size * few if self.shuffle else len(lengths)
-        batches: list[Any] = []
-        for i in range(0, len(lengths), bucket):
-            alike = order[i : i + bucket]
-            alike = alike[np.argsort(lengths[alike], kind="stable"), None]
-            batches += [alike[j : j + size] for j in range(0, len(alike), size)]
-        return [batches[i] for i in rng.permutation(len(batches))]  # so that a part stands for the whole
+        bucket = min(self.bucket, -(-count // 2)) if self.shuffle else count
+        for first in range(0, count, bucket):
+            alike = slice(borders[first], borders[min(first + bucket, count)])
+            order[alike] = order[alike][np.argsort(lengths[order[alike]], kind="stable")]
+        batches = [order[start:end, None] for start, end in pairwise(borders)]
+        return [batches[i] for i in rng.permutation(count)]  # so that a part stands for the whole

@@ -48,7 +48,7 @@ class StreamDataModule(LightningDataModule):
         validation: a share in [0, 1) of ``source``, or a source of its own.
         test: likewise.
         split_seed: which texts are held out.
-        batch_size: examples a batch on each process.
+        batch_size: examples a batch, of all processes together, which divide its rows among them.
         max_length: longest sequence in tokens, special ones included; the default is what the student takes.
         curriculum: which training examples come early; the default is any.
     """

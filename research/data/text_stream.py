@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from research.data.batch import Batch, Example
+from research.data.batch import Batch, Example, same_inputs
 from research.data.sampling import ENDLESS, HOLE
 from research.data.sources import Source
 from research.data.sources.source import Record
@@ -56,7 +56,7 @@ class Texts:
         kept: which records to train on.
         size: characters of a piece, about; longer texts are cut.
         buffer: pieces to draw from.
-        batch_size: pieces a batch; the last of a pass may have fewer.
+        batch_size: pieces a batch; the last ones of a pass may have fewer.
         seed: of the order.
     """
 
@@ -74,8 +74,9 @@ class Texts:
         pieces = shuffled(self._pieces([parts[i] for i in rng.permutation(len(parts))]), self.buffer, rng)
         while bucket := list(islice(pieces, self.batch_size * BUCKET)):
             bucket.sort(key=lambda piece: len(piece.text))
-            starts = np.arange(0, len(bucket), self.batch_size)
-            yield from (bucket[i : i + self.batch_size] for i in rng.permutation(starts))
+            count = -(-len(bucket) // self.batch_size)
+            borders = [i * len(bucket) // count for i in range(count + 1)]
+            yield from (bucket[borders[i] : borders[i + 1]] for i in rng.permutation(count))
 
     def sample(self, count: int) -> list[str]:
         """The first so many texts to train on, uncut."""
@@ -137,28 +138,28 @@ class TextStream(Stream):
     def __len__(self) -> int:
         return ENDLESS
 
+    @property
+    def _rows(self) -> int:
+        return ENDLESS
+
     def __getitem__(self, position: int) -> Batch | None:
         if position == HOLE:
             return None
         pieces = self._at(position)
-        ids = encode(self.tokenizer, [piece.text for piece in pieces])
-        examples = Encoded(
-            [
-                Example(part, ends=piece.last and i + 1 == len(parts))
-                for piece, row in zip(pieces, ids, strict=True)
-                for parts in [np.array_split(np.array(row, np.int64), -(-len(row) // self.room) or 1)]
-                for i, part in enumerate(parts)
-                if len(part)
-            ]
-        )
-        if not len(examples.lengths):
+        mine = range(self.rank, len(pieces), self.ranks) or [self.rank % len(pieces)]  # no process without a batch
+        ids = encode(self.tokenizer, [pieces[place].text for place in mine])
+        rows, places = [], []
+        for place, row in zip(mine, ids, strict=True):
+            parts = np.array_split(np.array(row, np.int64), -(-len(row) // self.room) or 1)
+            last = pieces[place].last
+            rows += [[Example(part, ends=last and part is parts[-1])] for part in parts if len(part)]
+            places += [place + i * len(pieces) for i, part in enumerate(parts) if len(part)]
+        if not rows and self.ranks == 1:
             return None
-        like = {**self.like, "views": self.views}
-        one = Stream(examples=examples, labels=None, batch_size=len(examples.lengths), shuffle=True, **like)
-        batch = one[position]  # its random numbers are those of the position, as in every stream
-        assert batch is not None
-        batch.index = None
-        return batch
+        if not rows:  # no text that has a token, and the other processes wait for this one
+            rows, places = [[Example(np.zeros(0, np.int64))]], [self.rank]
+        views = self.shown(rows, position, places)
+        return Batch(views, shared=same_inputs(views))
 
     def __getstate__(self) -> dict:
         """A worker reads for itself, from the beginning."""

@@ -50,7 +50,7 @@ class Student(nn.Module):
         pooling: how token states become one embedding; the default is ``mean``, and ``last`` for decoders.
         embedding_norm: the length that embeddings are scaled to, above 0, so that a head goes by their direction; the
             default leaves them as pooling makes them.
-        dropout: replaces the dropout rates of the configuration, in [0, 1).
+        dropout: replaces the dropout rates of the configuration and of the heads, 0.1, in [0, 1).
         freeze_layers: embeddings and this many lowest layers stay as they are; -1 freezes the whole backbone.
         gradient_checkpointing: trade time for memory.
         chunk: rows encoded at once in training; a taller batch is encoded part by part, and again in the backward
@@ -210,7 +210,8 @@ class Student(nn.Module):
     def add_head(self, stream: str, outputs: int) -> None:
         """Give a labelled stream its linear head; several objectives may share it."""
         if stream not in self.heads:
-            self.heads[stream] = ClassificationHead(self.width, outputs)
+            given = {} if self.dropout is None else {"dropout": self.dropout}
+            self.heads[stream] = ClassificationHead(self.width, outputs, **given)
 
     def forward(self, tokens: Tokens, reads: frozenset[str] = frozenset()) -> Encoded:
         """Encode (N, L) tokens into hidden states (N, L or D, H); ``reads`` is as for :func:`recording`."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from research.errors import UserError
 from research.models.starts import Start
 from research.objectives.classification import Classification
+from research.ranks import of_all_ranks
 from research.step import Step, View
 
 RISE: dict[str, Callable[[float], float]] = {  # from the share of training to that of the way from 1/C to 1
@@ -35,12 +36,13 @@ class AnnealedClassification(Classification):
 
     Args:
         stream: a task with problem ``classify``.
-        batches: over how many of its batches on each process the threshold rises, at least 1.
+        batches: over how many of its batches the threshold rises, at least 1.
         shape: ``exp`` releases most labels late, for very few of them; ``log`` early.
         view: as for :class:`Classification`, like ``start``.
     """
 
     problems = ("classify",)
+    gathers = True
     seen: Tensor
 
     def __init__(
@@ -62,7 +64,7 @@ class AnnealedClassification(Classification):
         return 1.0 if share == 1 else RISE[self.shape](share) * (1 - 1 / classes) + 1 / classes
 
     def forward(self, step: Step) -> Tensor:
-        logits = self._logits(step)
-        loss = annealed_loss(logits, step.labels(self.stream), self.threshold(logits.shape[-1]))
+        logits, labels = of_all_ranks(self._logits(step)), of_all_ranks(step.labels(self.stream))
+        loss = annealed_loss(logits, labels, self.threshold(logits.shape[-1]))
         self.seen += int(self.training)
         return loss

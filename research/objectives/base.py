@@ -53,6 +53,9 @@ class Objective(nn.Module, ABC):
 
     needs_teacher: ClassVar[bool] = False
 
+    gathers: ClassVar[bool] = False
+    """Whether each process computes the loss of the rows of all of them, by :func:`research.ranks.of_all_ranks`."""
+
     def __init__(self, stream: str) -> None:
         super().__init__()
         self.stream = stream
@@ -95,6 +98,10 @@ class Objective(nn.Module, ABC):
         """Whether it counts in a step of these batches."""
         return batches.get(self.stream) is not None
 
+    def terms(self, batch: "Batch") -> float | Tensor:
+        """How many terms the mean of a batch of the stream is of, by which it is weighed among other batches."""
+        return len(batch)
+
     def probes(self) -> tuple[str, ...]:
         """The labelled streams whose classes it asks the teacher for."""
         return ()
@@ -118,7 +125,7 @@ class Objective(nn.Module, ABC):
 
     def measure(self, step: Step) -> None:
         """Update the objective's metrics with a batch that is not trained on."""
-        self.mean.update(self(step).float(), weight=len(step.batches[self.stream]))
+        self.mean.update(self(step).float(), weight=self.terms(step.batches[self.stream]))
 
     def results(self) -> dict[str, float]:
         """What :meth:`measure` has gathered since the last call, which starts it anew."""

@@ -23,6 +23,7 @@ from research.objectives.base import Objective, Read
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
+    from research.data.batch import Batch
     from research.data.stream import StreamInfo
     from research.models.families import Family
     from research.models.student import Student
@@ -138,6 +139,12 @@ class Classification(Objective):
         if self.head_start is not None:
             self.head_start(student, self.stream, self.labels, read)
 
+    def terms(self, batch: "Batch") -> float | Tensor:
+        """Classes of unequal weight count by it, as in :func:`torch.nn.functional.cross_entropy`."""
+        if self.class_weights is None or batch.labels is None or batch.labels.dim() > 1:
+            return len(batch)
+        return self.class_weights[self._classes(batch.labels.to(self.class_weights.device))].sum()
+
     def forward(self, step: Step) -> Tensor:
         return self.loss(self._logits(step), self._labels(step))
 
@@ -146,7 +153,8 @@ class Classification(Objective):
 
     def gather(self, logits: Tensor, labels: Tensor) -> None:
         """Update the metrics with logits (N, C) and labels as :func:`classification_loss` takes them."""
-        self.mean.update(self.loss(logits, labels), weight=len(labels))
+        weights = self.class_weights if labels.dim() == 1 else None
+        self.mean.update(self.loss(logits, labels), weight=len(labels) if weights is None else weights[labels].sum())
         p = logits.float().softmax(-1) if labels.dim() == 1 else logits.float().sigmoid()
         self.metrics.update(p.clamp(max=1 - 1e-7), labels.long())  # torchmetrics gives a confidence of 1 its own bin
 
@@ -160,7 +168,9 @@ class Classification(Objective):
         return step.student.class_logits(step.encoded(self.stream, self.view), self.head)
 
     def _labels(self, step: Step) -> Tensor:
-        labels = step.labels(self.stream)
+        return self._classes(step.labels(self.stream))
+
+    def _classes(self, labels: Tensor) -> Tensor:
         return labels if self.classes is None else self.classes[labels]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

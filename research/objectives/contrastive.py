@@ -45,6 +45,8 @@ class Contrastive(Objective):
             the first token.
     """
 
+    gathers = True
+
     def __init__(
         self,
         stream: str,

@@ -10,9 +10,11 @@ from torchmetrics.classification import MulticlassCohenKappa
 from research.errors import UserError
 from research.objectives.base import Objective, check_classes
 from research.objectives.divergence import Divergence, ForwardKL
+from research.objectives.token_prediction import labelled
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
+    from research.data.batch import Batch
     from research.data.stream import StreamInfo
     from research.models.families import Family
     from research.models.student import Student
@@ -97,6 +99,9 @@ class Distillation(Objective):
             student.add_head(self.task, classes)
             others = ("student", "labels") if self.task == self.stream else ("student",)
             self.kappas.update({other: MulticlassCohenKappa(classes) for other in others})
+
+    def terms(self, batch: "Batch") -> float | Tensor:
+        return labelled(batch.views[self.view]) if self.over_tokens else len(batch)
 
     def forward(self, step: Step) -> Tensor:
         if not self.over_tokens:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from research.objectives.fix_match import FixMatch
-from research.ranks import averaged
+from research.ranks import of_all_ranks
 from research.step import View
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ class FreeMatch(FixMatch):
         self.register_buffer("confidence", torch.tensor(1 / len(self.marginal)))
 
     def observe(self, guess: Tensor) -> None:
-        self.marginal.lerp_(averaged(guess.mean(0)), 1 - self.decay)
-        self.confidence.lerp_(averaged(guess.amax(-1).mean()), 1 - self.decay)
+        guess = of_all_ranks(guess)
+        self.marginal.lerp_(guess.mean(0), 1 - self.decay)
+        self.confidence.lerp_(guess.amax(-1).mean(), 1 - self.decay)
 
     def confident(self, guess: Tensor) -> Tensor:
         best, which = guess.max(-1)

@@ -13,6 +13,7 @@ from research.step import Clean, Step, View
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from research.data.batch import Batch
     from research.data.stream import StreamInfo
     from research.models.families import Family
     from research.models.recording import Stack
@@ -67,6 +68,9 @@ class LayerDistillation(Objective):
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
+
+    def terms(self, batch: "Batch") -> Tensor:
+        return batch.views[self.view].mask.sum()
 
     def check(
         self, name: str, family: "Family", streams: "Mapping[str, StreamInfo]", teacher: "Teacher | None"

@@ -11,6 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from research.errors import UserError
 from research.objectives.base import Objective
+from research.ranks import of_all_ranks
 from research.step import Clean, Step
 
 if TYPE_CHECKING:
@@ -54,26 +55,28 @@ class Prototypical(Objective):
 
     problems = ("classify",)
 
+    gathers = True
+
     def __init__(self, stream: str, shots: int) -> None:
         super().__init__(stream)
         if shots < 1:
             raise UserError(f"shots is {shots}; it must be at least 1")
         self.shots = shots
-        self.embeddings, self.labels = CatMetric(), CatMetric()
+        self.embeddings, self.labels = CatMetric(sync_on_compute=False), CatMetric(sync_on_compute=False)
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         self.classes = len(streams[self.stream].labels)
 
     def forward(self, step: Step) -> Tensor:
-        embeddings = self._embeddings(step)
-        log_p, classes, labels = prototypical(embeddings, step.labels(self.stream), self.shots)
+        embeddings, labels = of_all_ranks(self._embeddings(step)), of_all_ranks(step.labels(self.stream))
+        log_p, classes, labels = prototypical(embeddings, labels, self.shots)
         if len(labels) == 0:
             return embeddings.sum() * 0.0
         return F.nll_loss(log_p, torch.searchsorted(classes, labels))
 
     def measure(self, step: Step) -> None:
-        self.embeddings.update(self._embeddings(step).float())
-        self.labels.update(step.labels(self.stream))
+        self.embeddings.update(of_all_ranks(self._embeddings(step).float()))
+        self.labels.update(of_all_ranks(step.labels(self.stream)))
 
     def results(self) -> dict[str, float]:
         log_p, classes, labels = prototypical(self.embeddings.compute(), self.labels.compute().long(), self.shots)

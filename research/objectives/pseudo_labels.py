@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric
 from research.errors import UserError
 from research.objectives.base import Objective, Read, check_classes
 from research.objectives.distribution_alignment import aligned
-from research.ranks import averaged
+from research.ranks import of_all_ranks
 from research.step import Clean, Step, View
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class PseudoLabels(Objective):
     def observe(self, guess: Tensor) -> None:
         """Move the running means by the guesses (N, C) of a training batch."""
         if self.align:
-            self.marginal.lerp_(averaged(guess.mean(0)), 1 - self.decay)
+            self.marginal.lerp_(of_all_ranks(guess).mean(0), 1 - self.decay)
 
     def views(self) -> tuple[View, ...]:
         return (self.strong,) if self.from_teacher else (self.weak, self.strong)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from research.errors import UserError
 from research.objectives.base import Objective
+from research.ranks import of_all_ranks
 from research.step import Clean, Step, View
 
 
@@ -16,8 +17,12 @@ def distances(x: Tensor) -> Tensor:
 
 
 def angles(x: Tensor) -> Tensor:
-    """``cos`` of the angle at x_j between x_i and x_k, of all triplets of different rows of (N, H), each twice."""
-    towards = F.normalize(x[None] - x[:, None], dim=-1)  # (N at j, N to i, H)
+    """``cos`` of the angle at x_j between x_i and x_k, of all triplets of different rows of (N, H), each twice.
+
+    Rows that are equal but for rounding, as of equal texts, have no direction between them: their cosines are near 0.
+    """
+    least = torch.finfo(x.dtype).eps ** 0.5 * float(x.detach().abs().max())
+    towards = F.normalize(x[None] - x[:, None], dim=-1, eps=least)  # (N at j, N to i, H)
     every = torch.arange(len(x), device=x.device)
     i, j, k = torch.meshgrid(every, every, every, indexing="ij")
     different = (i != j) & (j != k) & (i != k)
@@ -47,6 +52,8 @@ class Relational(Objective):
 
     needs_teacher = True
 
+    gathers = True
+
     def __init__(self, stream: str, distance: float = 1.0, angle: float = 2.0, view: View | None = None) -> None:
         super().__init__(stream)
         for name, weight in (("distance", distance), ("angle", angle)):
@@ -58,6 +65,6 @@ class Relational(Objective):
         return (self.view,)
 
     def forward(self, step: Step) -> Tensor:
-        mine = step.student.embedding(step.encoded(self.stream, self.view))
-        theirs = step.taught(self.stream, self.view).embedding()
+        mine = of_all_ranks(step.student.embedding(step.encoded(self.stream, self.view)))
+        theirs = of_all_ranks(step.taught(self.stream, self.view).embedding())
         return relational_loss(mine, theirs, self.distance, self.angle)

@@ -40,6 +40,8 @@ class SpanContrastive(Objective):
         longest: greatest length.
     """
 
+    gathers = True
+
     def __init__(
         self,
         stream: str,

@@ -51,6 +51,8 @@ class SupervisedContrastive(Objective):
 
     problems = ("classify",)
 
+    gathers = True
+
     def __init__(
         self,
         stream: str,

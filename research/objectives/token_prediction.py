@@ -5,8 +5,15 @@ from abc import abstractmethod
 
 from torch import Tensor
 
+from research.data.batch import IGNORE, Batch, Tokens
 from research.objectives.base import Objective
 from research.step import Step, View
+
+
+def labelled(tokens: Tokens) -> Tensor:
+    """The number of positions that carry a loss, int64."""
+    assert tokens.labels is not None
+    return (tokens.labels != IGNORE).sum()
 
 
 class TokenPrediction(Objective):
@@ -22,6 +29,9 @@ class TokenPrediction(Objective):
 
     def views(self) -> tuple[View, ...]:
         return (self.view,)
+
+    def terms(self, batch: Batch) -> Tensor:
+        return labelled(batch.views[self.view])
 
     def forward(self, step: Step) -> Tensor:
         head, labels = step.vocabulary(self.stream, self.view)

@@ -10,9 +10,11 @@ from research.data.masking import NextToken
 from research.errors import UserError
 from research.models.teachers.aligned import AlignedAnswer, AlignedTeacher
 from research.objectives.base import Objective
+from research.objectives.token_prediction import labelled
 from research.step import Step, View
 
 if TYPE_CHECKING:
+    from research.data.batch import Batch
     from research.data.stream import StreamInfo
     from research.models.families import Family
     from research.models.teachers import Teacher
@@ -57,6 +59,9 @@ class ULD(Objective):
         super().check(name, family, streams, teacher)
         if not isinstance(teacher, AlignedTeacher) or teacher.student.family.name != "decoder":
             raise UserError(f"model.objectives.{name}: needs a decoder as model.teacher, of class AlignedTeacher")
+
+    def terms(self, batch: "Batch") -> Tensor:
+        return labelled(batch.views[self.view])
 
     def forward(self, step: Step) -> Tensor:
         head, _ = step.vocabulary(self.stream, self.view)

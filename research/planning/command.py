@@ -1,6 +1,7 @@
 """``plan``: what a run needs on a machine that is not here: memory by strategy, time, cost, bandwidths."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -71,11 +72,17 @@ class Planning(TrainingCLI):
         memory = number("--device-memory", config.device_memory) if config.device_memory else None
         flops = number("--device-flops", config.device_flops) if config.device_flops else None
         narrow = MIXED.get(precision, precision)
-        rows = {name: stream.batch_size for name, stream in self.datamodule.streams.items()}
-        counts = {scale: [self._counts(p, scale) for p in dict.fromkeys([precision, narrow])] for scale in (1, 2)}
-        one, two = (Step(each[0], each[-1], config.devices) for each in counts.values())
+        batch = {name: stream.batch_size for name, stream in self.datamodule.streams.items()}
+        for name, size in batch.items():
+            if size < config.devices:
+                told = f"data.streams.{name}.init_args.batch_size is {size}, of all devices together"
+                raise UserError(f"{told}; --devices is {config.devices}: raise it to a multiple of that")
+        share = {name: -(-size // config.devices) for name, size in batch.items()}  # rows of a device
+        more = {name: 2 * size for name, size in share.items()}
+        counts = [[self._counts(p, rows) for p in dict.fromkeys([precision, narrow])] for rows in (share, more)]
+        divided, taller = (Step(each[0], each[-1], config.devices) for each in counts)
         pace = Pace(
-            counts=one.whole,
+            counts=divided.whole,
             devices=config.devices,
             batches=config.trainer.accumulate_grad_batches,
             steps=config.trainer.max_steps if config.trainer.max_steps >= 0 else None,
@@ -86,12 +93,12 @@ class Planning(TrainingCLI):
             storage=number("--storage", config.storage),
         )
         memory = memory or (given.memory if given else psutil.virtual_memory().total)
-        told = as_data(one, two, pace, memory, rows)
+        told = as_data(divided, taller, batch, pace, memory)
         print(json.dumps(told, indent=2) if config.json else as_text(told))
 
-    def _counts(self, precision: str, scale: int) -> Counts:
-        """The counts of a step whose batches are ``scale`` times as tall."""
-        if self.model.student.model is not None or scale > 1:
+    def _counts(self, precision: str, rows: Mapping[str, int]) -> Counts:
+        """The counts of a step whose streams give so many rows each."""
+        if self.model.student.model is not None:
             self.instantiate_classes()
         module, data = self.model, self.datamodule
         cached = isinstance(module.teacher, CachedTeacher)
@@ -99,8 +106,8 @@ class Planning(TrainingCLI):
             if module.teacher.teacher is None:
                 raise UserError("model.teacher: plan needs init_args.teacher, which the answers of the cache are of")
             object.__setattr__(module, "teacher", module.teacher.teacher)
-        for stream in data.streams.values():
-            stream.batch_size *= scale
+        for name, stream in data.streams.items():
+            stream.batch_size = rows[name]
         data.connect(module, self.config.fit.seed_everything)
         counts = trace(module, data, precision, self.config.fit.trainer.gradient_clip_val, self.gpu)
         return without_teacher(counts) if cached else counts

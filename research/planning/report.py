@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 from research.planning.pace import Pace
@@ -9,21 +10,30 @@ from research.planning.quantity import duration, shown
 from research.planning.strategies import PARTS, STRATEGIES, Step
 
 USABLE = 0.9  # of a device's memory; the rest is the allocator's, the kernels' and the system's
-LABEL, CELL = 17, 9  # columns
+ALONE = "one"  # the strategy of a single process
+COLUMNS, LABEL, CELL = 80, 17, 9
 
 
-def as_data(one: Step, two: Step, pace: Pace, memory: float, rows: Mapping[str, int]) -> dict[str, Any]:
-    """All figures of a plan, in bytes and seconds; ``two`` is a step of batches twice as tall as ``one``'s ``rows``."""
-    counts = one.whole
+def as_data(step: Step, taller: Step, batch: Mapping[str, int], pace: Pace, memory: float) -> dict[str, Any]:
+    """All figures of a plan, in bytes and seconds.
+
+    Args:
+        step: of a device's part of the batch.
+        taller: of twice as many rows.
+        batch: ``batch_size`` of each stream, of all devices together.
+        pace: of the run.
+        memory: bytes of a device.
+    """
+    counts = step.whole
     return {
         "devices": pace.devices,
         "device": {"memory": memory, "flops": pace.flops, "mfu": pace.mfu},
         "student": {"parameters": counts.parameters, "trained": counts.trainable},
         "teacher": {"parameters": counts.teacher, "share_of_flops": counts.teachers / counts.flops},
-        "batch_size": dict(rows),
+        "batch_size": dict(batch),
         "tokens": counts.tokens,
         "flops": counts.flops,
-        "strategies": {name: _strategy(name, one, two, memory, rows) for name in STRATEGIES},
+        "strategies": {name: _strategy(name, step, taller, batch, memory) for name in STRATEGIES},
         "step_seconds": pace.step,
         "tokens_per_second": pace.tokens_per_second,
         "run": {
@@ -44,19 +54,28 @@ def as_data(one: Step, two: Step, pace: Pace, memory: float, rows: Mapping[str, 
     }
 
 
-def _strategy(name: str, one: Step, two: Step, memory: float, rows: Mapping[str, int]) -> dict[str, Any]:
-    strategy = STRATEGIES[name]
-    mine, taller = strategy.memory(one), strategy.memory(two)
-    usable = USABLE * memory
-    largest = 1 + (usable - mine.total) / max(taller.total - mine.total, 1)  # times the batch
+def _strategy(name: str, step: Step, taller: Step, batch: Mapping[str, int], memory: float) -> dict[str, Any]:
+    """Memory grows evenly with the rows of a device: its part of the batch, or, of one process, all of it."""
+    strategy, devices = STRATEGIES[name], 1 if name == ALONE else step.devices
+    least, more = strategy.memory(step), strategy.memory(taller)
+    mine = {part: along(getattr(least, part), getattr(more, part), step.devices / devices) for part in PARTS}
+    total, usable = sum(mine.values()), USABLE * memory
+    parts = 1 + (usable - least.total) / max(more.total - least.total, 1)  # times a device's rows that fit
     return {
-        **{part: getattr(mine, part) for part in PARTS},
-        "total": mine.total,
-        "host": mine.host,
-        "fits": mine.total <= usable,
-        "largest_batch_size": {stream: max(math.floor(largest * size), 0) for stream, size in rows.items()},
-        "sent": strategy.sent(one),
+        **mine,
+        "total": total,
+        "host": least.host,
+        "fits": total <= usable,
+        "largest_batch_size": {
+            stream: max(math.floor(parts * size / step.devices), 0) * devices for stream, size in batch.items()
+        },
+        "sent": strategy.sent(step),
     }
+
+
+def along(one: float, two: float, times: float) -> float:
+    """What is ``one`` and ``two`` for one and two, for so many times."""
+    return one + (times - 1) * (two - one)
 
 
 def as_text(plan: Mapping[str, Any]) -> str:
@@ -67,7 +86,8 @@ def as_text(plan: Mapping[str, Any]) -> str:
     lines = [
         f"student          {shown(student['parameters'])} parameters, {shown(student['trained'])} of them trained",
         f"teacher          {shown(teacher['parameters'])} parameters, {teacher['share_of_flops']:.0%} of the FLOPs",
-        f"batch_size       {batch}: {plan['tokens']:,} tokens, {shown(plan['flops'], 'FLOPs')} a device and step",
+        fill(f"batch_size       {batch}", COLUMNS, subsequent_indent=" " * LABEL),
+        f"a device's part  {plan['tokens']:,} tokens, {shown(plan['flops'], 'FLOPs')} a step",
         "",
         _row(f"GB of {plan['devices']} devices" if plan["devices"] > 1 else "GB", list(strategies)),
         *(_row(part, [_gigabytes(s[part]) for s in strategies.values()]) for part in (*PARTS, "total")),

@@ -69,10 +69,11 @@ def fit(module: HybridModule, data: MixtureDataModule, epochs: int = 1, steps: i
 
 def on_rank(data: MixtureDataModule, module: HybridModule, rank: int, ranks: int, start: int = 0) -> None:
     """Stand where Lightning puts the process of a rank."""
-    progress = SimpleNamespace(total=SimpleNamespace(processed=start, ready=start, completed=start))
+    counts = SimpleNamespace(processed=start, ready=start, completed=start)
+    progress = SimpleNamespace(total=counts, current=counts)
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
     data.trainer = SimpleNamespace(  # type: ignore[assignment]
-        world_size=ranks, global_rank=rank, lightning_module=module, fit_loop=loop
+        world_size=ranks, global_rank=rank, lightning_module=module, fit_loop=loop, accumulate_grad_batches=1
     )
 
 
@@ -128,14 +129,14 @@ def test_workers_change_nothing(module: HybridModule, mixture: Any) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_share_every_pass(ranks: int, module: HybridModule, mixture: Any) -> None:
-    """Together the ranks see each example once a pass, and no two of them the same one."""
+    """Of each batch every rank has rows of its own, and as many as the others but one."""
     data = mixture(Joint())
     on_rank(data, module, 0, ranks)
     data.connect(module)
     data.prepare_data()
     data.setup()
-    passes = {name: len(stream.stream("train")) for name, stream in data.streams.items()}
-    length = max(-(-size // ranks) for size in passes.values())
+    whole = {name: stream.stream("train") for name, stream in data.streams.items()}
+    length = max(map(len, whole.values()))
     by_rank = []
     for rank in range(ranks):
         on_rank(data, module, rank, ranks)
@@ -143,10 +144,13 @@ def test_ranks_share_every_pass(ranks: int, module: HybridModule, mixture: Any) 
         assert {len(part) for part in loader.flattened} == {length}
         parts = {name: iter(part) for name, part in loader.iterables.items()}
         by_rank.append({name: [next(part).index.tolist() for _ in range(length)] for name, part in parts.items()})
-    for name, size in passes.items():
-        in_order = [by_rank[k % ranks][name][k // ranks] for k in range(size)]
-        n = len(data.streams[name].stream("train").examples.lengths)
-        assert sorted_indices(in_order) == list(range(n))
+    for name, part in whole.items():
+        seen = []
+        for position in range(len(part)):
+            shares = [rank[name][position] for rank in by_rank]
+            assert shares == [part[position].index.tolist()[rank::ranks] for rank in range(ranks)]
+            seen += shares
+        assert sorted_indices(seen) == list(range(len(part.examples.lengths)))
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
@@ -169,7 +173,7 @@ def test_ranks_share_what_is_held_out(ranks: int, module: HybridModule, mixture:
 
 
 def test_each_process_has_a_held_out_batch(module: HybridModule, mixture: Any) -> None:
-    """Where there are fewer batches than processes they are cut, as Lightning wants; down to one example each."""
+    """Down to one example each, of as many batches on all of them."""
     data = mixture()
     on_rank(data, module, 0, 1)
     data.connect(module)
@@ -178,17 +182,19 @@ def test_each_process_has_a_held_out_batch(module: HybridModule, mixture: Any) -
     name = data.held_out_streams("test")[0]
     part = data.streams[name].stream("test")
     n = len(part.examples.lengths)
-    for ranks in (len(part) + 1, n):
-        seen = []
+    few = min(n, part.batch_size)
+    for ranks in (2, few):
+        seen, counts = [], set()
         for rank in range(ranks):
             on_rank(data, module, rank, ranks)
             (loader,) = data.test_dataloader().flattened
             batches = [batch.index.tolist() for batch in loader]
-            assert batches
+            assert all(batches)
+            counts.add(len(batches))
             seen += batches
-        assert sorted_indices(seen) == list(range(n))
-    on_rank(data, module, 0, n + 1)
-    with pytest.raises(UserError, match=rf"data.streams.{name}: its test split is too small for {n + 1} processes"):
+        assert sorted_indices(seen) == list(range(n)) and len(counts) == 1
+    on_rank(data, module, 0, few + 1)
+    with pytest.raises(UserError, match=rf"data.streams.{name}: .* {few}, too few for {few + 1} processes"):
         data.test_dataloader()
 
 

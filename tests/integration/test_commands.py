@@ -250,9 +250,7 @@ def test_two_processes_measure_what_one_does(program):
     assert fit.returncode == 0, output
     assert {row["step"] for row in program.log("pair")} == {row["step"] for row in program.log("alone")}
     counted = {n: json.loads((program.run_folder(n) / "fit.json").read_text())["mixture"] for n in ("alone", "pair")}
-    for stream, one in counted["alone"].items():  # batches of 4, the last of a pass aside; those of both processes
-        two = counted["pair"][stream]
-        assert one["steps"] == two["steps"] and 1.8 < two["examples"] / one["examples"] < 2.2
+    assert counted["pair"] == counted["alone"]
     checkpoint = str(program.run_folder("alone") / "checkpoints" / "last.ckpt")
     test = program.start("test", "alone", *ddp, "--ckpt_path", checkpoint)
     output = test.communicate(timeout=180)[0]

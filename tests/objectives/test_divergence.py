@@ -32,7 +32,7 @@ def expected(divergence: Divergence, student: Tensor, teacher: Tensor) -> Tensor
 ALL = [ForwardKL(), ReverseKL(), JensenShannon(), JensenShannon(0.1), SkewedKL(), SkewedKL(0.3, reverse=True)]
 
 
-@pytest.mark.parametrize("divergence", ALL, ids=str)
+@pytest.mark.parametrize("divergence", ALL, ids=lambda each: type(each).__name__)
 def test_definition(divergence: Divergence) -> None:
     torch.testing.assert_close(divergence(STUDENT, TEACHER), expected(divergence, STUDENT, TEACHER))
     assert divergence(TEACHER, TEACHER).abs().max() < 1e-12 and (divergence(STUDENT, TEACHER) > 0).all()
@@ -49,7 +49,7 @@ def test_symmetric_and_bounded() -> None:
         torch.testing.assert_close(ends, limit(STUDENT, TEACHER), rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("divergence", [SkewedKL(), JensenShannon()], ids=str)
+@pytest.mark.parametrize("divergence", [SkewedKL(), JensenShannon()], ids=lambda each: type(each).__name__)
 def test_stays_finite_where_the_student_gives_no_chance(divergence: Divergence) -> None:
     """The forward KL grows with the logit, these do not; their gradient stays."""
     student = torch.tensor([[0.0, -500.0]], requires_grad=True)

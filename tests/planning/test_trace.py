@@ -154,12 +154,12 @@ def test_a_model_that_is_not_here_is_planned_for_a_gpu(
     (tmp_path / "teacher" / "model.safetensors").unlink()
     path.write_text(yaml.safe_dump(config))
     before = set(tmp_path.rglob("*"))
-    command = ["plan", "--config", str(path), "--devices", "64", "--device", "h100", "--price", "3"]
+    command = ["plan", "--config", str(path), "--devices", "16", "--device", "h100", "--price", "3"]
     assert run_command(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert set(tmp_path.rglob("*")) == before
     assert max(map(len, lines)) <= 80
-    assert "".join(lines[4].split()) == "GBof64devicesoneDDPFSDPZeRO1ZeRO2ZeRO3offload"
+    assert "".join(lines[5].split()) == "GBof16devicesoneDDPFSDPZeRO1ZeRO2ZeRO3offload"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,7 @@ def test_a_model_that_is_not_here_is_planned_for_a_gpu(
     [
         (("--device", "h1000"), "--device is h1000; there is a100-40"),
         (("--devices", "0"), "--devices is 0"),
+        (("--devices", "64"), "batch_size is 16, of all devices together; --devices is 64"),
         (("--mfu", "40"), "--mfu is 40"),
         (("--device-memory", "much"), "--device-memory is much"),
         (("--model.student.keep_layers", "[7]"), "keep_layers"),

@@ -10,7 +10,7 @@ class Sampling(ABC):
 
     @abstractmethod
     def epoch_steps(self, batches: Mapping[str, int]) -> int:
-        """Steps of an epoch, where a pass over each stream takes so many ``batches`` on each rank."""
+        """Steps of an epoch, where a pass over each stream takes so many ``batches``."""
 
     def connect(self, streams: list[str], seed: int) -> None:
         """Learn the streams' names, in their order, and the run's seed.
@@ -23,7 +23,7 @@ class Sampling(ABC):
         """Learn what is known when the loaders are made.
 
         Args:
-            sizes: batches of a pass over each stream, all ranks together.
+            sizes: batches of a pass over each stream.
             steps: gives the steps of the whole run; not to be called before the first turn.
             ahead: how many steps before its own a turn may be asked for.
         """

@@ -11,16 +11,13 @@ ENDLESS = 10**12  # batches of a pass whose length is known only at its end: mor
 
 
 class Turns(Sampler[int]):
-    """The positions that a stream's loader reads on one rank, from the step where training stands, without end.
+    """The positions that a stream's loader reads, from the step where training stands, without end.
 
     Lightning stops reading after ``len(self)`` steps of an epoch, so nothing here depends on what ends it.
     """
 
-    def __init__(
-        self, sampling: Sampling, stream: str, steps: int, start: Callable[[], int], rank: int, ranks: int
-    ) -> None:
-        self.sampling, self.stream, self.steps = sampling, stream, steps
-        self.start, self.rank, self.ranks = start, rank, ranks
+    def __init__(self, sampling: Sampling, stream: str, steps: int, start: Callable[[], int]) -> None:
+        self.sampling, self.stream, self.steps, self.start = sampling, stream, steps, start
 
     def __len__(self) -> int:
         return self.steps
@@ -29,5 +26,5 @@ class Turns(Sampler[int]):
         step = self.start()
         while True:
             turn = self.sampling.turn(self.stream, step)
-            yield HOLE if turn is None else turn * self.ranks + self.rank
+            yield HOLE if turn is None else turn
             step += 1

@@ -22,7 +22,7 @@ def test_the_sampler_reads_what_was_foreseen(sampling: Sampling) -> None:
     data: Any = SimpleNamespace(mixture=sampling, streams=ASKED)
     gives = forecast(data, 5000)
     for name, given in gives.items():
-        read = islice(Turns(sampling, name, 5000, lambda: 0, rank=0, ranks=1), 5000)
+        read = islice(Turns(sampling, name, 5000, lambda: 0), 5000)
         assert given.tolist() == [position != HOLE for position in read]
     if isinstance(sampling, Sampled):
         assert np.all(gives["wiki"] ^ gives["intents"])

@@ -21,8 +21,8 @@ def connected(seed: int = 0, names: list[str] = NAMES) -> Sampled:
     return sampling
 
 
-def positions(sampling: Sampling, stream: str, start: int, steps: int, rank: int = 0, ranks: int = 1) -> list[int]:
-    return list(itertools.islice(Turns(sampling, stream, steps, lambda: start, rank, ranks), steps))
+def positions(sampling: Sampling, stream: str, start: int, steps: int) -> list[int]:
+    return list(itertools.islice(Turns(sampling, stream, steps, lambda: start), steps))
 
 
 def test_joint_epochs() -> None:
@@ -115,21 +115,15 @@ def test_streams_are_drawn_by_their_names_order() -> None:
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("ranks", [1, 2, 4])
-def test_ranks_share_all_positions_over_epochs(ranks: int, sampled: bool) -> None:
-    """Every position of a stream comes once, on one rank, however training is cut into epochs."""
-    given: dict[int, list[int]] = {}
-    for rank in range(ranks):
-        sampling = connected() if sampled else Joint()
-        mine = [p for start in (0, 30, 60) for p in positions(sampling, "wiki", start, 30, rank, ranks)]
-        given[rank] = [p for p in mine if p != HOLE]
-    assert len({len(mine) for mine in given.values()}) == 1, "every rank has a batch in the same steps"
-    everything = sorted(p for mine in given.values() for p in mine)
-    assert everything == list(range(len(everything))) and len(everything) >= 40 * ranks
+def test_every_position_comes_once_over_epochs(sampled: bool) -> None:
+    """However training is cut into them."""
+    sampling = connected() if sampled else Joint()
+    given = [p for start in (0, 30, 60) for p in positions(sampling, "wiki", start, 30) if p != HOLE]
+    assert given == list(range(len(given))) and len(given) >= 40
 
 
 def test_turns_say_how_long_an_epoch_is_and_do_not_end_there() -> None:
-    turns = Turns(Joint(), "wiki", 3, lambda: 0, 0, 1)
+    turns = Turns(Joint(), "wiki", 3, lambda: 0)
     assert len(turns) == 3
     assert list(itertools.islice(turns, 10)) == list(range(10))
 

@@ -60,9 +60,7 @@ def test_what_comes_is_what_was_asked(given: dict[str, Any]) -> None:
     steps = 20_000
     sampling = connected(total=steps, seed=3, **given)
     asked = np.array([list(sampling.probabilities(step).values()) for step in range(steps)])
-    came = np.array(
-        [[p != HOLE for p in itertools.islice(Turns(sampling, n, 1, lambda: 0, 0, 1), steps)] for n in SIZES]
-    ).T
+    came = np.array([[p != HOLE for p in itertools.islice(Turns(sampling, n, 1, lambda: 0), steps)] for n in SIZES]).T
     assert (came.sum(axis=1) == 1).all()
     for part in (slice(None), slice(3 * steps // 4, None)):
         assert chisquare(came[part].sum(axis=0), asked[part].sum(axis=0)).pvalue > 0.01
