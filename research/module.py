@@ -152,6 +152,7 @@ class HybridModule(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
+        self.zero_grad()  # the next forward finds their memory free
         if self.teacher is not None:
             self.teacher.follow(self.student)
 

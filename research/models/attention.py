@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from research.models.dropout import draw, new_seed
+from research.models.dropout import draw, factor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,53 +22,47 @@ class BlockedAttention(torch.autograd.Function):
     """``(keep / (1 - rate) * softmax(scale q k^T)) v`` (Vaswani et al. 2017; dropout as in BERT).
 
     The backward pass computes the weights anew instead of keeping them, as FlashAttention does (Dao et al. 2022,
-    arXiv:2205.14135), and draws ``keep`` anew from the seed. It cannot be differentiated again.
+    arXiv:2205.14135); of ``keep`` it has the bits. It cannot be differentiated again.
 
     Shapes: q (N, heads, L, d), k and v (N, heads, S, d), mask bool broadcastable to (N, 1, L, S) or none, true where
     a query may look; the result is (N, L, heads, d).
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, seed: int, scale: float
-    ) -> Tensor:
-        ctx.save_for_backward(q, k, v, mask)
-        ctx.rate, ctx.seed, ctx.scale = rate, seed, scale
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, scale: float) -> Tensor:
+        ctx.rate, ctx.scale = rate, scale
+        bits = draw((*q.shape[:3], k.shape[2]), 1 - rate)
+        ctx.save_for_backward(q, k, v, mask, bits)
         out = q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[3])
         with torch.autocast("cpu", enabled=False):
             for rows in blocks(q, k):
                 a = weights(q[rows], k[rows], part(mask, rows), scale)
-                kept = a.mul_(bits(a, rate, seed, rows)).to(v.dtype)
+                kept = a.mul_(factor(bits[rows], tuple(a.shape))).to(v.dtype)
                 out[rows] = (kept @ (v[rows] / (1 - rate))).transpose(1, 2)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        q, k, v, mask = ctx.saved_tensors
+        q, k, v, mask, bits = ctx.saved_tensors
         of_q, of_k, of_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         with torch.autocast("cpu", enabled=False):
             for rows in blocks(q, k):
                 g = gradient[rows].transpose(1, 2) / (1 - ctx.rate)
                 a = weights(q[rows], k[rows], part(mask, rows), ctx.scale)
-                keep = bits(a, ctx.rate, ctx.seed, rows)
+                keep = factor(bits[rows], tuple(a.shape))
                 of_v[rows] = (a * keep).to(v.dtype).mT @ g
                 of_a = (g @ v[rows].mT).to(a.dtype).mul_(keep)
                 of_scores = torch._softmax_backward_data(of_a, a, -1, a.dtype).to(q.dtype)
                 of_q[rows] = of_scores @ (k[rows] * ctx.scale)
                 of_k[rows] = of_scores.mT @ (q[rows] * ctx.scale)
-        return of_q, of_k, of_v, None, None, None, None
+        return of_q, of_k, of_v, None, None, None
 
 
 def blocks(q: Tensor, k: Tensor) -> list[slice]:
     """Rows of N that are computed together."""
     size = max(1, BLOCK // (q.shape[1] * q.shape[2] * k.shape[2]))
     return [slice(i, i + size) for i in range(0, len(q), size)]
-
-
-def bits(a: Tensor, rate: float, seed: int, rows: slice) -> Tensor:
-    """What is kept of a block's weights, of their shape: bytes, by which torch multiplies much faster than by bools."""
-    return draw(tuple(a.shape), 1 - rate, (seed, rows.start)).view(torch.uint8)
 
 
 def part(mask: Tensor | None, rows: slice) -> Tensor | None:
@@ -78,8 +72,8 @@ def part(mask: Tensor | None, rows: slice) -> Tensor | None:
 def weights(q: Tensor, k: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """softmax(scale q k^T), in float32 at least. A query without any key looks everywhere, lest NaN spread."""
     scores = (q * scale) @ k.mT
-    if mask is not None:
-        scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
+    if mask is not None:  # a sum takes a fraction of the time of filling by a mask
+        scores += scores.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, -1, dtype=torch.promote_types(scores.dtype, torch.float32))
 
 
@@ -102,7 +96,7 @@ def attend(
         )
         return out
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return BlockedAttention.apply(query, key, value, attention_mask, dropout, new_seed(), scale), None
+    return BlockedAttention.apply(query, key, value, attention_mask, dropout, scale), None
 
 
 def use_blocked_attention(model: "PreTrainedModel") -> None:

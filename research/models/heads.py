@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from research.models.linear import linear
 from research.models.row_blocks import by_rows
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]  # of logits (m, C) and (m, C), to (m,)
@@ -41,7 +42,7 @@ class VocabularyHead:
     @cached_property
     def logits(self) -> Tensor:
         """(M, V), for an M of at most ``CHUNK``."""
-        return F.linear(self.features, self.weight, self.bias)
+        return linear(self.features, self.weight, self.bias)
 
     def cross_entropy(self, labels: Tensor, reduction: str = "mean") -> Tensor:
         """Cross entropy against labels (M,); zero (with a graph) where M is 0."""

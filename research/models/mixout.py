@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from research.models.dropout import draw
+from research.models.dropout import draw, factor
 
 
 def mixout(weight: Tensor, first: Tensor, probability: float) -> Tensor:
     """``(m u + (1 - m) w - p u) / (1 - p)``: each element of w is u with probability p (m is 1), and w on average."""
-    on_cpu = weight.device.type == "cpu"
-    swap = draw(tuple(weight.shape), probability) if on_cpu else torch.rand_like(weight) < probability
+    shape, on_cpu = tuple(weight.shape), weight.device.type == "cpu"
+    swap = factor(draw(shape, probability), shape).bool() if on_cpu else torch.rand_like(weight) < probability
     return (torch.where(swap, first, weight) - probability * first) / (1 - probability)
 
 

@@ -17,18 +17,23 @@ MADE_BY = "made_by"  # the attribute of a tensor that can make it again
 class Remade:
     """What stands for a tensor, or a view of one, that is not kept."""
 
-    def __init__(self, make: Callable[[], Tensor], part: Tensor) -> None:
-        self.make, self.place = make, (part.size(), part.stride(), part.storage_offset())
+    def __init__(self, make: Callable[[slice], Tensor], whole: Tensor, part: Tensor) -> None:
+        width, self.make, self.rows = whole.shape[-1], make, slice(None)
+        self.place = part.size(), part.stride(), part.storage_offset()
+        if part.is_contiguous() and part.shape[-1:] == (width,):  # some rows, which are made of theirs alone
+            start = part.storage_offset() // width
+            self.rows = slice(start, start + part.numel() // width)
+            self.place = part.size(), part.stride(), 0
 
     def tensor(self) -> Tensor:
         with torch.no_grad():
-            return self.make().as_strided(*self.place)
+            return self.make(self.rows).as_strided(*self.place)
 
 
 def pack(tensor: Tensor) -> Tensor | Remade:
     whole = tensor if tensor._base is None else tensor._base
     make = getattr(whole, MADE_BY, None)
-    return tensor if make is None or whole._version else Remade(make, tensor)
+    return tensor if make is None or whole._version else Remade(make, whole, tensor)
 
 
 def unpack(kept: Tensor | Remade) -> Tensor:
@@ -43,8 +48,8 @@ def kept_for_backward() -> saved_tensors_hooks:
 def mark(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     """A forward hook: ``output`` can be made again from the module's input, which its own gradient keeps."""
     if output.requires_grad:
-        given, precision = inputs[0].detach(), output.dtype
-        setattr(output, MADE_BY, lambda: module.forward(given).to(precision))
+        given, precision = inputs[0].detach().reshape(-1, inputs[0].shape[-1]), output.dtype
+        setattr(output, MADE_BY, lambda rows: module.forward(given[rows]).to(precision))
 
 
 def use_recompute(model: nn.Module) -> None:

@@ -16,7 +16,9 @@ from research.models.chunks import in_chunks
 from research.models.cutting import keep_layers
 from research.models.dropout import use_fast_dropout
 from research.models.families import Family, family_of, first_position
+from research.models.feed_forward import use_blocks
 from research.models.heads import ClassificationHead, VocabularyHead
+from research.models.linear import use_fast_linear
 from research.models.narrow import use_narrow_states
 from research.models.packed import unpacked
 from research.models.perturbation import added
@@ -136,9 +138,8 @@ class Student(nn.Module):
         family = family_of(self.config)
         for name in family.framing:
             if getattr(self.vocabulary, name) < 0:
-                raise UserError(
-                    f"model.student: the tokenizer has no token to {name} a text, as the {family.name} needs"
-                )
+                lack = f"the tokenizer has no token to {name} a text, as the {family.name} needs"
+                raise UserError(f"model.student: {lack}")
         return family
 
     @cached_property
@@ -186,16 +187,15 @@ class Student(nn.Module):
             keep_layers(model, self.family, self.keep_layers, self.config)
         embedding: Any = model.get_input_embeddings()
         if len(self.tokenizer) > len(embedding.weight):
-            raise UserError(
-                f"model.student: the tokenizer has {len(self.tokenizer)} tokens, the model's embedding only "
-                f"{len(embedding.weight)}"
-            )
+            more = f"the tokenizer has {len(self.tokenizer)} tokens, the model's embedding only {len(embedding.weight)}"
+            raise UserError(f"model.student: {more}")
         if self.gradient_checkpointing:
             model.activation_checkpointing_enable()
         use_blocked_attention(model)
         use_fast_dropout(model)
         use_narrow_states(model, self.family)
         use_recompute(model)
+        use_blocks(model)
         self.model = model
         self._freeze()
         if self.lora is not None:
@@ -206,6 +206,7 @@ class Student(nn.Module):
             from research.models.mixout import use_mixout
 
             use_mixout(model, self.mixout)
+        use_fast_linear(model)
 
     def add_head(self, stream: str, outputs: int) -> None:
         """Give a labelled stream its linear head; several objectives may share it."""

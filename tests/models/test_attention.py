@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel
 
 from research.models import attention
 from research.models.attention import BlockedAttention, use_blocked_attention
-from research.models.dropout import draw
+from research.models.dropout import draw, factor
 
 
 def tensors(n=5, heads=2, length=7, d=4):
@@ -28,18 +28,19 @@ def small_blocks(monkeypatch):
 
 def test_the_formula():
     q, k, v, mask = tensors()
-    blocks = [(2, 0), (2, 2), (1, 4)]  # rows, and the first of them
-    keep = torch.cat([draw((rows, 2, 7, 7), 0.7, (5, start)) for rows, start in blocks])
+    torch.manual_seed(5)
+    keep = factor(draw((5, 2, 7, 7), 0.7), (5, 2, 7, 7))
     assert 0.6 < keep.float().mean() < 0.8
     scores = (q @ k.mT / 2).masked_fill(~mask, float("-inf"))
     expected = ((scores.softmax(-1) * keep / 0.7) @ v).transpose(1, 2)
-    out = BlockedAttention.apply(q, k, v, mask, 0.3, 5, 0.5)
+    torch.manual_seed(5)
+    out = BlockedAttention.apply(q, k, v, mask, 0.3, 0.5)
     torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_without_dropout_it_is_torchs():
     q, k, v, mask = tensors()
-    out = BlockedAttention.apply(q, k, v, mask, 2**-30, 5, 0.5)
+    out = BlockedAttention.apply(q, k, v, mask, 2**-30, 0.5)
     expected = scaled_dot_product_attention(q, k, v, mask).transpose(1, 2)
     torch.testing.assert_close(out, expected, rtol=1e-8, atol=1e-8)
 
@@ -49,7 +50,12 @@ def test_gradients(masked):
     q, k, v, mask = tensors(n=3, length=4)
     mask = mask[:3, ..., :4] if masked else None
     inputs = [t.requires_grad_() for t in (q, k, v)]
-    assert torch.autograd.gradcheck(lambda *qkv: BlockedAttention.apply(*qkv, mask, 0.3, 5, 0.5), inputs)
+
+    def attend(*qkv):
+        torch.manual_seed(5)
+        return BlockedAttention.apply(*qkv, mask, 0.3, 0.5)
+
+    assert torch.autograd.gradcheck(attend, inputs)
 
 
 def test_a_bert_with_it(monkeypatch):
@@ -64,18 +70,25 @@ def test_a_bert_with_it(monkeypatch):
     use_blocked_attention(blocked)
     assert blocked.config._attn_implementation == "blocked"
     calls = []
-    monkeypatch.setattr(
-        attention, "draw", lambda shape, *given: calls.append(shape) or torch.ones(shape, dtype=torch.bool)
-    )
+    weights = attention.weights
+    monkeypatch.setattr(attention, "weights", lambda q, *given: calls.append(len(q)) or weights(q, *given))
+    monkeypatch.setattr(attention, "factor", lambda bits, shape: torch.ones(shape, dtype=torch.uint8))
     ids, mask = torch.randint(50, (3, 6)), torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1] + [0] * 5])
     states = [m(ids, attention_mask=mask).last_hidden_state for m in (plain, blocked)]
-    assert calls == [(2, 2, 6, 6), (1, 2, 6, 6)] * 2
+    assert calls == [2, 1] * 2
     torch.testing.assert_close(*[s[mask.bool()] for s in states], rtol=1e-7, atol=1e-7)
     for s in states:
         s[mask.bool()].square().sum().backward()
     for (name, p), other in zip(plain.named_parameters(), blocked.parameters(), strict=True):
         if p.grad is not None:
             torch.testing.assert_close(p.grad, other.grad, rtol=1e-6, atol=1e-7, msg=name)
+
+
+def test_a_query_without_any_key_looks_everywhere():
+    q, k, v, mask = tensors()
+    mask = mask & (torch.arange(5) != 2)[:, None, None, None]
+    out = BlockedAttention.apply(q, k, v, mask, 2**-30, 0.5)
+    torch.testing.assert_close(out[2], v[2].mean(1).expand(7, 2, 4), rtol=1e-8, atol=1e-8)
 
 
 def test_evaluation_uses_torchs_kernels(monkeypatch):

@@ -1,16 +1,23 @@
 """Dropout against its definition and against torch's."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from research.models.dropout import Dropout, Masked, draw, use_fast_dropout
+from research.models.dropout import PIECE, Dropout, Masked, draw, factor, use_fast_dropout
+
+
+def mask_of(shape: tuple[int, ...], probability: float) -> Tensor:
+    return factor(draw(shape, probability), shape)
 
 
 @pytest.mark.parametrize("probability", [0.9, 0.5, 0.02])
 def test_shares_of_a_mask(probability: float) -> None:
     torch.manual_seed(0)
-    mask = draw((40, 8, 64, 63), probability)
+    mask = mask_of((40, 8, 64, 63), probability)
     assert mask.shape == (40, 8, 64, 63)
     n = mask.numel()
     assert abs(mask.float().mean().item() - probability) < 5 * (probability * (1 - probability) / n) ** 0.5 + 2**-16
@@ -19,8 +26,23 @@ def test_shares_of_a_mask(probability: float) -> None:
 
 
 def test_certainty() -> None:
-    assert draw((1000, 1000), 1 - 2**-30).float().mean() > 0.9999
-    assert not draw((1000, 1000), 2**-30).any()
+    assert mask_of((1000, 1000), 1 - 2**-30).float().mean() > 0.9999
+    assert not mask_of((1000, 1000), 2**-30).any()
+
+
+def test_threads_change_no_mask() -> None:
+    """A mask of several seeds is the same whatever draws them, and no two of its pieces are alike."""
+    before, masks = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            masks.append(draw((5, PIECE // 2), 0.5))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*masks)
+    first, second, _ = masks[0].flatten().split(PIECE // 8)
+    assert not torch.equal(first, second)
 
 
 def test_what_stays_is_scaled_and_so_is_its_gradient() -> None:
@@ -36,9 +58,25 @@ def test_what_stays_is_scaled_and_so_is_its_gradient() -> None:
 
 def test_gradcheck() -> None:
     x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
-    drop = draw((4, 5), 0.4)
-    assert torch.autograd.gradcheck(lambda y: Masked.apply(y, drop, 1.7), x)
-    assert torch.autograd.gradgradcheck(lambda y: Masked.apply(y, drop, 1.7), x)
+    bits = draw((4, 5), 0.6)
+    assert torch.autograd.gradcheck(lambda y: Masked.apply(y, bits, 1.7), x)
+    assert torch.autograd.gradgradcheck(lambda y: Masked.apply(y, bits, 1.7), x)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (0, 4), (4,), (2, 8, 16)])
+def test_a_mask_is_bits(shape: tuple[int, ...]) -> None:
+    """Rows begin at whole bytes, so that some of them are a mask of their own."""
+    torch.manual_seed(0)
+    bits = draw(shape, 0.5)
+    assert bits.shape == (shape[0], -(-math.prod(shape[1:]) // 8))
+    mask = factor(bits, shape)
+    assert mask.shape == shape
+    assert torch.equal(factor(bits[1:], (max(shape[0] - 1, 0), *shape[1:])), mask[1:])
+
+
+def test_a_bit_an_element_is_all_that_is_kept() -> None:
+    node: Any = Dropout(0.3).train()(torch.randn(50, 16, requires_grad=True)).grad_fn
+    assert [kept.untyped_storage().nbytes() for kept in node.saved_tensors] == [100]
 
 
 def test_the_seed_decides_and_evaluation_drops_nothing() -> None:

@@ -1,0 +1,30 @@
+"""A layer's feed-forward part, some rows at a time.
+
+What lies between its two maps is several times as wide as states, and short-lived. Whole, it would be fetched from
+memory by each operation, and leave holes there that states, which are kept for the backward pass, do not fill.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROWS = 2048
+
+
+def in_blocks(compute: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
+    """``compute(states)`` of (..., H), where ``compute`` makes each row of that row alone; on the CPU, in blocks."""
+    rows = states.flatten(0, -2)
+    if states.device.type != "cpu" or len(rows) <= ROWS:
+        return compute(states)
+    return torch.cat([compute(block) for block in rows.split(ROWS)]).view(states.shape)
+
+
+def use_blocks(model: nn.Module) -> None:
+    """Let layers whose feed-forward part is a method of its own, as BERT's is in Transformers, compute it so."""
+    layer: Any
+    for layer in model.modules():
+        if hasattr(layer, "feed_forward_chunk"):
+            layer.feed_forward_chunk = partial(in_blocks, layer.feed_forward_chunk)
