@@ -100,7 +100,7 @@ class Planning(TrainingCLI):
         """The counts of a step whose streams give so many rows each."""
         if self.model.student.model is not None:
             self.instantiate_classes()
-        module, data = self.model, self.datamodule
+        module, data, config = self.model, self.datamodule, self.config.fit
         cached = isinstance(module.teacher, CachedTeacher)
         if isinstance(module.teacher, CachedTeacher):
             if module.teacher.teacher is None:
@@ -108,16 +108,16 @@ class Planning(TrainingCLI):
             object.__setattr__(module, "teacher", module.teacher.teacher)
         for name, stream in data.streams.items():
             stream.batch_size = rows[name]
-        data.connect(module, self.config.fit.seed_everything)
-        counts = trace(module, data, precision, self.config.fit.trainer.gradient_clip_val, self.gpu)
+        data.connect(module, config.seed_everything)
+        counts = trace(module, data, precision, config.trainer.gradient_clip_val, self.gpu, config.devices)
         return without_teacher(counts) if cached else counts
 
 
 def without_teacher(counts: Counts) -> Counts:
     """The counts of a step whose teacher's answers are read from the disk."""
-    peak = counts.peak.copy()
-    del peak["teacher"]
-    return replace(counts, peak=peak, teacher=0, flops=counts.flops - counts.teachers, teachers=0)
+    peak, divided = counts.peak.copy(), counts.divided.copy()
+    del peak["teacher"], divided["teacher"]
+    return replace(counts, peak=peak, divided=divided, teacher=0, flops=counts.flops - counts.teachers, teachers=0)
 
 
 def main(arguments: list[str]) -> int:

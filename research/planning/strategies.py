@@ -3,14 +3,15 @@
 P are the bytes of parameters, G of gradients, O of the optimiser's state, on N devices. A strategy that divides the
 student gathers a layer's parameters when they are needed, in the backward pass also the next one's (Zhao et al. 2023,
 arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. A gradient is whole
-until it is sent. Teachers are whole
-on each device, whatever the strategy. ZeRO is as DeepSpeed does it with Lightning's settings (Rajbhandari et al. 2020,
-arXiv:1910.02054).
+until it is sent. Teachers are whole on each device, whatever the strategy. ZeRO is as DeepSpeed does it with Lightning's
+settings (Rajbhandari et al. 2020, arXiv:1910.02054).
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from research.planning.meter import STATES
 from research.planning.trace import Counts
 
 BUCKET = 200_000_000  # numbers of a bucket of DeepSpeed's, as Lightning sets it
@@ -30,12 +31,8 @@ class Step:
 
     @property
     def gathered(self) -> float:
-        """Bytes at the end of the forward pass, of a layer and of what lies outside of the layers: L + R.
-
-        Or, if that is more, in the backward pass, when the gradients of the last step are gone: 3 L + 2 R - G / N.
-        """
-        layer, rest = self.narrow.layer, self.narrow.rest
-        return max(layer + rest, 3 * layer + 2 * rest - self.whole.gradients / self.devices)
+        """Bytes, in the backward pass: 3 L + 2 R of a layer and of what lies outside of the layers."""
+        return 3 * self.narrow.layer + 2 * self.narrow.rest
 
     @property
     def narrower(self) -> bool:
@@ -63,30 +60,30 @@ class Memory:
 PARTS = ("parameters", "gradients", "optimiser", "teacher", "activations", "losses", "buffers")
 
 
-def memory(
-    states: Counts, shares: tuple[float, float, float], at_work: Counts | None = None, buffers: float = 0.0
-) -> Memory:
-    """The states of training by the shares of P, G and O on a device, beside what the step ``at_work`` keeps."""
-    at_work = at_work or states
-    sizes = states.peak["parameters"], states.gradients, states.optimiser
-    p, g, o = (share * size for share, size in zip(shares, sizes, strict=True))
-    return Memory(p, g, o, states.peak["teacher"], at_work.activations, at_work.peak["losses"], buffers)
+def memory(at: Counter[str], shares: tuple[float, float, float], buffers: float = 0.0) -> Memory:
+    """What is alive ``at`` a moment, with the shares of P, G and O that a device has."""
+    p, g, o = (share * at[kind] for share, kind in zip(shares, STATES, strict=True))
+    rest = sum(at.values()) - sum(at[kind] for kind in (*STATES, "teacher", "losses"))
+    return Memory(p, g, o, at["teacher"], rest, at["losses"], buffers)
 
 
 def one_process(step: Step) -> Memory:
     """P + G + O."""
-    return memory(step.whole, (1, 1, 1))
+    return memory(step.whole.peak, (1, 1, 1))
 
 
 def ddp(step: Step) -> Memory:
     """P + G + O, and G once more: the buckets in which gradients are sent."""
-    return memory(step.whole, (1, 1, 1), buffers=step.whole.gradients)
+    return memory(step.whole.peak, (1, 1, 1), step.whole.gradients)
 
 
 def fsdp(step: Step) -> Memory:
-    """(P + G + O) / N, and what is gathered."""
-    n = step.devices
-    return memory(step.whole, (1 / n, 1 / n, 1 / n), step.narrow, step.gathered)
+    """(P + G + O) / N, and what is gathered; parts are in float32, whatever the precision of what is gathered."""
+    whole, narrow, n = step.whole, step.narrow, step.devices
+    wider = whole.gradients / max(narrow.gradients, 1)
+    divided = memory(narrow.divided, (0, wider / n, 0), step.gathered)
+    kept = {"parameters": whole.peak["parameters"] / n, "optimiser": whole.optimiser / n}
+    return replace(divided, **kept, teacher=float(whole.peak["teacher"]))
 
 
 def zero_1(step: Step) -> Memory:
@@ -107,7 +104,7 @@ def zero_3(step: Step) -> Memory:
 def offload(step: Step) -> Memory:
     """FSDP with (P + G + O) / N in the main memory."""
     divided = fsdp(step)
-    host = divided.parameters + divided.gradients + divided.optimiser
+    host = divided.parameters + step.whole.gradients / step.devices + divided.optimiser
     return replace(divided, parameters=0.0, gradients=0.0, optimiser=0.0, host=host)
 
 
@@ -116,7 +113,8 @@ def _zero(step: Step, parameters: float, gradients: float, gathered: float = 0.0
     narrow, n = step.narrow, step.devices
     number = narrow.gradients / max(narrow.trainable, 1)
     buckets = 2 * number * min(BUCKET, narrow.trainable)
-    divided = memory(narrow, (parameters, gradients, 0), buffers=buckets + gathered)
+    at = narrow.peak if gradients == 1 else narrow.divided
+    divided = memory(at, (parameters, gradients, 0), buckets + gathered)
     masters = step.whole.peak["parameters"] if step.narrower else 0
     optimiser = (step.whole.optimiser + masters) / n
     return replace(divided, optimiser=optimiser, teacher=float(step.whole.peak["teacher"]))

@@ -24,13 +24,16 @@ class Counts:
     """What a step takes on one process; sizes in bytes.
 
     ``peak`` is what is alive at the moment of the most, by kind: ``parameters``, ``gradients``, ``optimiser``,
-    ``teacher`` (its weights), ``activations`` and ``losses``. ``layer`` are the parameters of the largest layer, and
-    ``rest`` those outside of the layers. ``flops`` are of matrix products, the ``teachers`` among them, and ``tokens``
-    real ones, padding not counted. ``batch`` is what goes to the device, and ``loaded`` the seconds that this machine
-    took to make it. ``parameters``, ``trainable`` and ``teacher`` count numbers, not bytes.
+    ``teacher`` (its weights), ``activations`` and ``losses``; ``divided`` is the same where the first three are divided
+    among the devices. ``gradients`` are those of the whole student, of which a moment may have a part. ``layer`` are
+    the parameters of the largest layer, and ``rest`` those outside of the layers. ``flops`` are of matrix products, the
+    ``teachers`` among them, and ``tokens`` real ones, padding not counted. ``batch`` is what goes to the device, and
+    ``loaded`` the seconds that this machine took to make it. ``parameters``, ``trainable`` and ``teacher`` count
+    numbers, not bytes.
     """
 
     peak: Counter[str] = field(default_factory=Counter)
+    divided: Counter[str] = field(default_factory=Counter)
     parameters: int = 0
     trainable: int = 0
     teacher: int = 0
@@ -43,16 +46,6 @@ class Counts:
     tokens: int = 0
     batch: int = 0
     loaded: float = 0.0
-
-    @property
-    def total(self) -> int:
-        return sum(self.peak.values())
-
-    @property
-    def activations(self) -> int:
-        """What the step keeps beside its losses, and beside what is there throughout, at the moment of the most."""
-        states = self.gradients + sum(self.peak[kind] for kind in ("parameters", "optimiser", "teacher"))
-        return self.total - states - self.peak["losses"]
 
 
 class EachAlone(Sampling):
@@ -74,6 +67,7 @@ class Counting(Callback):
 
     def __init__(self, meter: Meter, first: int) -> None:
         self.meter, self.first, self.counts, self.steps = meter, first, Counts(), 0
+        self.most = self.most_divided = 0.0
 
     def built(self, module: HybridModule) -> None:
         """Count what stays through all steps."""
@@ -89,6 +83,8 @@ class Counting(Callback):
         sizes = [bytes_of(layer.parameters()) for layer in layers]
         counts.layer = max(sizes)
         counts.rest = bytes_of(module.parameters()) - sum(sizes)
+        for parameter in (p for p in module.parameters() if p.requires_grad):
+            parameter.register_post_accumulate_grad_hook(self._gradient)
         student.register_forward_pre_hook(lambda *_: self._kind("activations"))
         student.register_forward_hook(lambda *_: self._kind("losses"))
         for model in modules_of(module.teacher):
@@ -118,8 +114,10 @@ class Counting(Callback):
         if batch_idx < self.first:
             return
         counts, shown = self.counts, {name: part for name, part in batch.items() if part is not None}
-        if self.meter.most > counts.total:
-            counts.peak = self.meter.peak
+        if self.meter.most > self.most:
+            self.most, counts.peak = self.meter.most, self.meter.peak
+        if self.meter.most_divided > self.most_divided:
+            self.most_divided, counts.divided = self.meter.most_divided, self.meter.divided
         self.steps += 1
         counts.flops += self.meter.flops
         counts.tokens += sum(part.real_tokens for part in shown.values())
@@ -131,6 +129,10 @@ class Counting(Callback):
             setattr(self.counts, name, getattr(self.counts, name) // self.steps)
         return self.counts
 
+    def _gradient(self, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        self.meter.count("gradients", [parameter.grad])
+
     def _kind(self, kind: str) -> None:
         self.meter.kind = kind
 
@@ -139,7 +141,9 @@ class Counting(Callback):
         self.counts.teachers += sign * self.meter.flops
 
 
-def trace(module: HybridModule, data: MixtureDataModule, precision: str, clip: float | None, gpu: bool) -> Counts:
+def trace(
+    module: HybridModule, data: MixtureDataModule, precision: str, clip: float | None, gpu: bool, devices: int
+) -> Counts:
     """Run ``module`` on full batches of ``data``, both connected and not yet built, and count.
 
     Streams that share a step are in it together; else the most is that of any of them.
@@ -149,7 +153,7 @@ def trace(module: HybridModule, data: MixtureDataModule, precision: str, clip: f
         data.mixture = EachAlone()
         data.mixture.connect(list(data.streams), 0)
     first = 1 if joint else len(data.streams)  # the first ones make the optimiser's state
-    meter = Meter()
+    meter = Meter(devices)
     counting = Counting(meter, first)
     for stream in data.streams.values():
         fill(stream, 2 * first)
