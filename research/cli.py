@@ -14,6 +14,7 @@ commands:
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
+  plan       memory by strategy, time, cost and bandwidths that a run would need, without its data, weights or devices
   average    one model from the weights of several checkpoints, or of one and of where it began
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
   teacher    cache: write what a run's teacher answers; label, generate, write: texts of a model on a server
@@ -26,7 +27,7 @@ the command line:
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "report", "ablate", "errors", "average", "data", "teacher")
+COMMANDS = (*TRAINING, "report", "ablate", "errors", "plan", "average", "data", "teacher")
 DATA_HELP = """usage: python -m research.cli data {prepare,inspect} [options]
 
 commands:

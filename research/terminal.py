@@ -51,6 +51,10 @@ def run_command(arguments: list[str]) -> int:
             from research.averaging.command import main as average
 
             return average(arguments[1:])
+        if arguments[0] == "plan":
+            from research.planning.command import main as plan
+
+            return plan(arguments[1:])
         if arguments[0] in GROUPS:
             return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
