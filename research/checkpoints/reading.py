@@ -1,6 +1,7 @@
 """Checkpoints are checked before they are read, and no code in them is run."""
 
 import logging
+import pickle
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,11 +36,18 @@ def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_pa
             raise ValueError(f"{Path(damaged).name} in it does not have its checksum")
         checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{key} {path}: not a readable checkpoint ({reason})") from None
+        raise unreadable(key, path, error) from None
     if not isinstance(checkpoint, dict) or "hybrid" not in checkpoint:
         raise UserError(f"{key} {path}: not a checkpoint of this program")
     return checkpoint
+
+
+def unreadable(key: str, path: Path, error: Exception) -> UserError:
+    """What to say of a damaged checkpoint, or of one that would run code."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, pickle.UnpicklingError):  # torch would tell how to run the code
+        reason = "it asks for more than tensors and plain values, and no code in it is run"
+    return UserError(f"{key} {path}: not a readable checkpoint ({reason})")
 
 
 def first_sound(paths: Sequence[Path], read: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:

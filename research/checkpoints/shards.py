@@ -2,13 +2,13 @@
 
 import json
 import pickle
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
-from research.checkpoints.reading import META, in_folder, is_sharded_checkpoint
+from research.checkpoints.reading import META, in_folder, is_sharded_checkpoint, unreadable
 from research.checkpoints.writing import sync
 from research.errors import UserError
 from research.models.backbone import files_digest
@@ -50,7 +50,7 @@ def described(folder: Path, key: str = "--ckpt_path") -> dict[str, Any]:
             IndexUnpickler(file).load()
         meta: dict[str, Any] = torch.load(folder / META, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{key} {folder}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+        raise unreadable(key, folder, error) from None
     if "hybrid" not in meta:
         raise UserError(f"{key} {folder}: not a checkpoint of this program")
     return meta
@@ -59,20 +59,26 @@ def described(folder: Path, key: str = "--ckpt_path") -> dict[str, Any]:
 def consolidated(folder: Path, key: str) -> dict[str, Any]:
     """The checkpoint of a folder of shards, as one process would have written it; it has to fit into memory."""
     from lightning.fabric.utilities.load import _load_distributed_checkpoint
-    from lightning.pytorch.utilities.consolidate_checkpoint import _format_checkpoint
 
     described(folder, key)
-    return _format_checkpoint(_load_distributed_checkpoint(folder))
+    checkpoint = _load_distributed_checkpoint(folder)
+    if "model" in checkpoint:  # so FSDP calls what FSDP2 calls as a file does
+        checkpoint["state_dict"] = checkpoint.pop("model")
+    moments = sorted(name for name in checkpoint if name.startswith("optimizer_"))
+    checkpoint["optimizer_states"] = [checkpoint.pop(name) for name in moments]
+    return checkpoint
 
 
 class IndexUnpickler(pickle.Unpickler):
-    """Reads the index of shards, which torch unpickles without a look, with the classes it is made of alone."""
+    """Reads the index of shards, which torch unpickles without a look, with the few things it is made of alone."""
 
     def find_class(self, module: str, name: str) -> Any:
         from torch.distributed.checkpoint import filesystem, metadata
 
-        kinds = [kind for kind in vars(metadata).values() if isinstance(kind, type)] + [filesystem._StorageInfo]
-        for kind in kinds:
-            if (module, name) == (kind.__module__, kind.__qualname__):
-                return kind
-        raise pickle.UnpicklingError(f"{INDEX} in it asks for {module}.{name}, which no index has")
+        own = [kind for kind in vars(metadata).values() if getattr(kind, "__module__", "") == metadata.__name__]
+        for known in (*own, filesystem._StorageInfo, torch.Size, torch.serialization._get_layout, PosixPath):
+            if (module, name) == (known.__module__, known.__qualname__):
+                return known
+        if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
+            return found
+        raise pickle.UnpicklingError(f"{module}.{name}")

@@ -145,9 +145,7 @@ def test_a_damaged_last_checkpoint(program, monkeypatch, caplog):
         elif damage == "altered":
             content[len(content) // 2] ^= 1
             last.write_bytes(content)
-            assert (
-                program("fit", damage, *more, "--ckpt_path", str(last)) == 2
-            )  # asked for by its name, it is not replaced
+            assert program("fit", damage, *more, "--ckpt_path", str(last)) == 2  # not replaced: it is asked for by name
         else:
             last.unlink()
         (last.parent / ".last.ckpt.new").write_bytes(content[:1000])  # as a kill leaves it
