@@ -17,6 +17,10 @@ META = "meta.pt"  # in a folder of shards: all but weights and moments
 log = logging.getLogger(__name__)
 
 
+class Unreadable(UserError):
+    """A checkpoint that is missing or damaged, for which the one before it will do."""
+
+
 def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_path") -> dict[str, Any]:
     """Read a checkpoint without running code from it; ``key`` is the setting that names it.
 
@@ -28,7 +32,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_pa
     if path.is_dir():
         raise UserError(f"{key} {path}: {in_folder(path)}")
     if not path.is_file():
-        raise UserError(f"{key} {path}: no such file")
+        raise Unreadable(f"{key} {path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # torch itself reads a flipped bit without a word
@@ -42,12 +46,12 @@ def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_pa
     return checkpoint
 
 
-def unreadable(key: str, path: Path, error: Exception) -> UserError:
+def unreadable(key: str, path: Path, error: Exception) -> Unreadable:
     """What to say of a damaged checkpoint, or of one that would run code."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, pickle.UnpicklingError):  # torch would tell how to run the code
         reason = "it asks for more than tensors and plain values, and no code in it is run"
-    return UserError(f"{key} {path}: not a readable checkpoint ({reason})")
+    return Unreadable(f"{key} {path}: not a readable checkpoint ({reason})")
 
 
 def first_sound(paths: Sequence[Path], read: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
@@ -60,13 +64,13 @@ def first_sound(paths: Sequence[Path], read: Callable[[Path], dict[str, Any]]) -
     for path in paths:
         try:
             checkpoint = read(path)
-        except UserError as error:
+        except Unreadable as error:
             bad.append(str(error))
             continue
         if bad:
             _say(f"{'; '.join(bad)}; used instead: {path}, of step {checkpoint['global_step']}")
         return path, checkpoint
-    raise UserError("; ".join(bad))
+    raise Unreadable("; ".join(bad))
 
 
 @rank_zero_only

@@ -122,15 +122,15 @@ class AsyncCheckpointIO(AtomicCheckpointIO):
     twice.
     """
 
-    def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(1, "checkpoint")  # the interpreter's exit waits for it
-        self.writing: Future[None] | None = None
+    writing: Future[None] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         self.wait()
         copy = io.BytesIO()
         torch.save(checkpoint, copy)
-        self.writing = self.pool.submit(self._write, Path(path), lambda file: file.write(copy.getbuffer()))
+        thread = ThreadPoolExecutor(1)  # the interpreter's exit waits for it
+        self.writing = thread.submit(self._write, Path(path), lambda file: file.write(copy.getbuffer()))
+        thread.shutdown(wait=False)
 
     def wait(self) -> None:
         if self.writing is not None:

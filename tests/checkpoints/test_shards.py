@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 
-from research.checkpoints.reading import load_checkpoint
+from research.checkpoints.reading import first_sound, load_checkpoint
 from research.checkpoints.shards import CHECKSUMS, INDEX, described, seal
 from research.errors import UserError
 from research.terminal import run_command
@@ -81,6 +81,8 @@ def test_a_folder_that_would_run_code(
 def test_what_is_no_folder_of_shards(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"python -m research.cli checkpoint consolidate .*last.ckpt --output FILE"):
         load_checkpoint(folder)
+    with pytest.raises(UserError, match=r"^--ckpt_path .*last.ckpt: a checkpoint in shards, .* --output FILE$"):
+        first_sound([folder, folder.with_name("previous.ckpt")], load_checkpoint)  # not damaged, but another kind
     with pytest.raises(UserError, match="a folder; name a file"):
         described(tmp_path)
     with pytest.raises(UserError, match="not a checkpoint in shards, which is a folder"):

@@ -158,3 +158,66 @@ def test_a_student_is_made_of_an_exported_one(program, whole, tmp_path):
     one, two = (load_checkpoint(last(program, name))["state_dict"] for name in (whole, "next"))
     for name in (name for name in two if name.startswith("student.model.")):
         torch.testing.assert_close(two[name], one[name])
+
+
+DIVIDED = '''
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+from research.checkpoints.folders import Folders
+
+
+class FSDP2(Folders, ModelParallelStrategy):
+    """Over the whole module, on CPUs too."""
+
+    sharded = True
+
+    def setup_environment(self):
+        self._data_parallel_size, self._tensor_parallel_size = self.num_nodes * self.num_processes, 1
+        super().setup_environment()
+
+    def setup(self, trainer):
+        fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
+        register_fsdp_forward_method(self.model, "training_step")
+        super().setup(trainer)
+'''
+
+
+@pytest.mark.slow  # processes are started three times, two each
+def test_shards_of_two_processes(program, tmp_path, capsys):
+    """A damaged shard is found, and the folder before it used; one file made of a folder goes on in one process."""
+    (program.folder / "divided.py").write_text(DIVIDED)
+    steps = ["--trainer.gradient_clip_val", "null", "--trainer.limit_val_batches", "0", "--run.checkpoint_every", "3"]
+    two = [*steps, "--trainer.strategy", "{class_path: divided.FSDP2}", "--trainer.devices", "2"]
+
+    def fit(*more):
+        process = program.start("fit", "divided", *more)
+        output = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, output
+        return output
+
+    def whole(name):
+        path = str(tmp_path / f"{name}.ckpt")
+        assert run_command(["checkpoint", "consolidate", str(last(program, "divided")), "--output", path]) == 0
+        return load_checkpoint(Path(path))
+
+    fit(*two, "--trainer.max_steps", "8")
+    first = whole("first")
+    assert first["global_step"] == 8
+    shard = last(program, "divided") / "__1_0.distcp"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    output = fit(*two, "--trainer.max_steps", "8", "--ckpt_path", "last")
+    assert output.count("__1_0.distcp in it does not have its checksum); used instead: ") == 1
+    second = whole("second")
+    torch.testing.assert_close(second["state_dict"], first["state_dict"], rtol=0, atol=0)
+    torch.testing.assert_close(second["optimizer_states"], first["optimizer_states"], rtol=0, atol=0)
+    path = str(tmp_path / "second.ckpt")
+    assert program("fit", "alone", *steps, "--trainer.max_steps", "9", "--ckpt_path", path) == 0
+    alone = load_checkpoint(last(program, "alone"))["optimizer_states"][0]
+    assert {float(state["step"]) for state in alone["state"].values()} == {9.0}
+    assert program("test", "alone", "--ckpt_path", path) == 0
+    capsys.readouterr()
+    assert program("test", "divided", "--ckpt_path", "last") == 2
+    assert "checkpoint consolidate" in capsys.readouterr().err
