@@ -13,6 +13,7 @@ from research.errors import UserError
 from research.files import FULL
 
 GROUPS = {  # commands of two words, by the module whose main() runs them
+    "checkpoint": {"consolidate": "research.checkpoints.consolidate", "export": "research.checkpoints.export"},
     "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
     "teacher": {
         "cache": "research.models.teachers.caching.command",

@@ -35,10 +35,12 @@ def test_help_loads_nothing_heavy():
     assert all(command in shown.stdout for command in ("fit", "validate", "test", "predict", "report"))
 
 
-@pytest.mark.parametrize("command", ["report", "ablate", "errors", "average"])
+@pytest.mark.parametrize(
+    "command", ["report", "ablate", "errors", "average", "checkpoint export", "checkpoint consolidate"]
+)
 def test_help_of_other_commands_loads_nothing_heavy(command):
     code = f"""import sys, research.cli
-sys.argv = ["research.cli", "{command}", "--help"]
+sys.argv = ["research.cli", *"{command}".split(), "--help"]
 try:
     research.cli.main()
 except SystemExit as end:
