@@ -18,7 +18,7 @@ from research.models.student import Student
 from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
-from research.sharding import is_sharded
+from research.sharding import gradient_norm, is_sharded
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
 from research.weighting.base import Weights
@@ -128,8 +128,7 @@ class HybridModule(LightningModule):
         torch.manual_seed(hash((self.seed, step, self.global_rank)) % 2**63)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        self.figures["gradient_norm"] = nn.utils.get_total_norm(gradients)
+        self.figures["gradient_norm"] = gradient_norm(self.trainer.strategy.model)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -156,10 +155,10 @@ class HybridModule(LightningModule):
             self.teacher.load_state_dict(checkpoint["hybrid"]["teacher"])
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._measure(batch, "validation", dataloader_idx)
+        self._measure(batch, "validation", batch_idx, dataloader_idx)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._measure(batch, "test", dataloader_idx)
+        self._measure(batch, "test", batch_idx, dataloader_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -231,11 +230,15 @@ class HybridModule(LightningModule):
         """Zero with a graph, for a step whose objectives all have weight 0 now."""
         return 0.0 * torch.stack([p.sum() for p in self.student.parameters() if p.requires_grad]).sum()
 
-    def _measure(self, batch: Batch, split: str, dataloader_idx: int) -> None:
+    def _measure(self, batch: Batch, split: str, batch_idx: int, dataloader_idx: int) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         stream = data.held_out_streams(split)[dataloader_idx]
         reading = {name: o for name, o in self._objectives() if o.stream == stream}
         step = Step({stream: batch}, self.student, self.teacher, views_of(reading), reads_of(reading))
+        if batch_idx >= data.measured[split, stream]:
+            for view in step.views[stream]:
+                step.encoded(stream, view)
+            return
         for objective in reading.values():
             objective.measure(step)
 

@@ -54,8 +54,13 @@ class Run:
 
     def new_folder(self) -> Path:
         """A folder that no earlier run has used; the same one for all processes of a run."""
-        if CHOSEN in os.environ:
-            return Path(os.environ[CHOSEN])
+        from research.launch import agreed
+
+        if CHOSEN not in os.environ:
+            os.environ[CHOSEN] = agreed(lambda: str(self._made()))
+        return Path(os.environ[CHOSEN])
+
+    def _made(self) -> Path:
         for number in itertools.count(1):
             path = Path(self.folder) / (f"{self.name}-{number}" if number > 1 else str(self.name))
             try:
@@ -64,9 +69,12 @@ class Run:
                 continue
             except OSError as error:
                 raise UserError(f"run.folder {self.folder}: cannot be written ({error.strerror})") from None
-            os.environ[CHOSEN] = str(path)
             return path
         raise AssertionError
+
+    def has_checkpoint(self) -> bool:
+        """Whether an earlier run of this name has left one."""
+        return any((folder / "checkpoints" / "last.ckpt").exists() for folder in self.versions())
 
     def last_checkpoint(self) -> Path:
         """The last checkpoint of the newest run of this name.
@@ -75,7 +83,7 @@ class Run:
             UserError: if there is none.
         """
         for folder in reversed(self.versions()):
-            if (path := folder / "checkpoints" / "last.ckpt").is_file():
+            if (path := folder / "checkpoints" / "last.ckpt").exists():
                 return path
         raise UserError(f"--ckpt_path last: no checkpoint of a run named '{self.name}' under {self.folder}/")
 

@@ -27,10 +27,11 @@ from research.callbacks.wandb_log import finish
 from research.config_errors import Refused, build, parse_error, refusal
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
+from research.launch import check_launch, cluster
 from research.module import HybridModule
 from research.precision import check_precision
 from research.run import CHOSEN, Run, loggers
-from research.sharding import check_sharded, is_sharded
+from research.sharding import check_sharded, common_part, is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -115,16 +116,16 @@ class TrainingCLI(LightningCLI):
         self.run = Run(**config.run.as_dict())
         parser = self._parser(self.subcommand)
         self.dump: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        if config.get("ckpt_path") == "auto":  # of a command that a scheduler gives again: go on, or begin
+            config.ckpt_path = "last" if self.run.has_checkpoint() else None
         asked = config.get("ckpt_path")
         self.checkpoint: Path | None = None
         if asked is not None:
             self.checkpoint = self.run.last_checkpoint() if asked == "last" else Path(asked)
-            if self.checkpoint.is_dir():
-                example = self.checkpoint / "last.ckpt"
-                raise UserError(f"--ckpt_path {self.checkpoint}: a folder; name a file, such as {example}")
+            in_parts = self.checkpoint.is_dir()
             config.ckpt_path = str(self.checkpoint)
-            checkpoint = load_checkpoint(self.checkpoint)
-            if self.subcommand == "fit" and "optimizer_states" not in checkpoint:
+            checkpoint = load_checkpoint(common_part(self.checkpoint, config.trainer) if in_parts else self.checkpoint)
+            if self.subcommand == "fit" and "optimizer_states" not in checkpoint and not in_parts:
                 raise UserError(f"--ckpt_path {self.checkpoint}: an average of checkpoints, where no run can go on")
             self._compare(checkpoint["hybrid"]["config"])
         elif self.subcommand != "fit":
@@ -132,10 +133,10 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
-        sharded, fitting = is_sharded(trainer.get("strategy")), self.subcommand == "fit"
-        if sharded and fitting:
-            check_sharded(self.model, trainer.get("callbacks") or ())
+        fitting, started = self.subcommand == "fit", cluster()
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
+        if is_sharded(trainer.get("strategy")):
+            check_sharded(trainer["strategy"], self.model, trainer.get("callbacks") or ())
         if fitting:
             validated = self.datamodule.validated() if trainer.get("limit_val_batches") != 0 else []
             measured = [name for name, o in self.model.objectives.items() if o.stream in validated]
@@ -144,9 +145,9 @@ class TrainingCLI(LightningCLI):
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
             self.folder = self.checkpoint.parent.parent
         else:
-            mine = CHOSEN not in os.environ
+            first = CHOSEN not in os.environ and getattr(rank_zero_only, "rank", 0) == 0
             self.folder = self.run.new_folder()
-            self.created = self.folder if mine else None
+            self.created = self.folder if first else None
         if fitting:
             self._save_config()
             if self.left_out:
@@ -165,14 +166,15 @@ class TrainingCLI(LightningCLI):
         ]
         if trainer.get("enable_progress_bar") is not False:
             trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
-        if not sharded:
-            trainer["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpointIO()]
+        trainer["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpointIO(), *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting
         try:
-            return Trainer(**trainer)
+            made = Trainer(**trainer)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+        check_launch(started, made.num_devices, made.num_nodes)
+        return made
 
     def _name_of_config(self) -> str:
         files = self.config[self.subcommand].get("config") or []

@@ -17,7 +17,7 @@ from research.errors import UserError
 if TYPE_CHECKING:
     from lightning import LightningModule
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last when the time of a SLURM job is nearly up
 
 
 class Stopped(BaseException):
@@ -72,7 +72,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_pa
 
 
 class ResumeCheckpoint(Checkpoint):
-    """Keeps ``checkpoints/last.ckpt`` of the run, and saves it when SIGINT or SIGTERM ask to stop.
+    """Keeps ``checkpoints/last.ckpt`` of the run, and saves it when SIGINT, SIGTERM or SIGUSR1 ask to stop.
 
     Where validation is due after a step, the checkpoint waits for it, so that a resumed run neither skips nor
     repeats it; and it never lies between the batches of one accumulated gradient.
@@ -111,13 +111,14 @@ class ResumeCheckpoint(Checkpoint):
         self._restore()
 
     def _step_done(self, trainer: Trainer) -> None:
-        told = self.told is not None
-        if trainer.world_size > 1:
-            told = trainer.strategy.reduce_boolean_decision(told, all=False)
+        told = self.told or 0
+        if trainer.world_size > 1:  # all stop by one signal, whichever process it has reached
+            here = torch.tensor(told, device=trainer.strategy.root_device)
+            told = int(trainer.strategy.reduce(here, reduce_op="max"))
         if told or trainer.global_step >= self.saved_at + self.every:
             self._save(trainer)
         if told and trainer.global_step < trainer.estimated_stepping_batches:  # bounded by steps or by epochs
-            raise Stopped(self.told or signal.SIGTERM, trainer.global_step)
+            raise Stopped(told, trainer.global_step)
 
     def _save(self, trainer: Trainer) -> None:
         if self.saved_at != trainer.global_step:

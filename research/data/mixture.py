@@ -1,6 +1,8 @@
 """The mixture owns the named corpora and tasks and merges their loaders."""
 
+import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,17 @@ from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
 from research.data.stream_module import Connection, StreamDataModule
 from research.errors import UserError
+from research.sharding import is_sharded
 from research.step import Clean, View
 
 if TYPE_CHECKING:
     from research.module import HybridModule
+
+
+def outlive_signals(worker: int) -> None:
+    """Who stops a job signals all its processes, and what is saved then still needs the loader's."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class ResumableLoader(DataLoader):
@@ -68,6 +77,7 @@ class MixtureDataModule(LightningDataModule):
         self.streams, self.mixture = streams, mixture or Joint()
         self.num_workers, self.cache = num_workers, cache
         self._module: HybridModule | None = None
+        self.measured: dict[tuple[str, str], int] = {}  # by split and stream: batches of this process, then repeated
 
     def connect(self, module: "HybridModule", seed: int = 0) -> None:
         """Introduce the streams to what reads them and check that the two fit; loads no weights.
@@ -174,10 +184,14 @@ class MixtureDataModule(LightningDataModule):
                 part.batch_size //= 2
             if len(part) < ranks:
                 raise UserError(f"data.streams.{name}: its {split} split is too small for {ranks} processes")
-            loaders[name] = self._loader(part, range(rank, len(part), ranks))
+            own: Sequence[int] = range(rank, len(part), ranks)
+            self.measured[split, name] = len(own)
+            if is_sharded(trainer.strategy):  # no process can leave the others alone in a forward
+                own = [*own, *own[: -(-len(part) // ranks) - len(own)]]
+            loaders[name] = self._loader(part, own)
         return CombinedLoader(loaders, "sequential")
 
-    def _loader(self, stream: Stream, positions: Turns | range) -> "DataLoader[Batch | None]":
+    def _loader(self, stream: Stream, positions: Turns | Sequence[int]) -> "DataLoader[Batch | None]":
         return ResumableLoader(
             stream,
             batch_size=None,
@@ -185,6 +199,7 @@ class MixtureDataModule(LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._trained().device.type == "cuda",
+            worker_init_fn=outlive_signals,
         )
 
     def _done(self) -> int:
