@@ -67,12 +67,14 @@ def fit(module: HybridModule, data: MixtureDataModule, epochs: int = 1, steps: i
     return recorder
 
 
-def on_rank(data: MixtureDataModule, module: HybridModule, rank: int, ranks: int, start: int = 0) -> None:
+def on_rank(
+    data: MixtureDataModule, module: HybridModule, rank: int, ranks: int, start: int = 0, strategy: str = "ddp"
+) -> None:
     """Stand where Lightning puts the process of a rank."""
     progress = SimpleNamespace(total=SimpleNamespace(processed=start, ready=start, completed=start))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
     data.trainer = SimpleNamespace(  # type: ignore[assignment]
-        world_size=ranks, global_rank=rank, lightning_module=module, fit_loop=loop
+        world_size=ranks, global_rank=rank, lightning_module=module, fit_loop=loop, strategy=strategy
     )
 
 
@@ -166,6 +168,25 @@ def test_ranks_share_what_is_held_out(ranks: int, module: HybridModule, mixture:
     for i, name in enumerate(data.held_out_streams("validation")):
         n = len(data.streams[name].stream("validation").examples.lengths)
         assert sorted_indices(seen[i]) == list(range(n))
+
+
+def test_processes_with_parts_of_a_model_have_as_many_batches(module: HybridModule, mixture: Any) -> None:
+    """Whichever of them would have fewer repeats some, which are not measured."""
+    data = mixture()
+    on_rank(data, module, 0, 3)
+    data.connect(module)
+    data.prepare_data()
+    data.setup()
+    (name,) = data.held_out_streams("test")
+    counts, seen = set(), list[list[int]]()
+    for rank in range(3):
+        on_rank(data, module, rank, 3, strategy="fsdp")
+        (loader,) = data.test_dataloader().flattened
+        batches = [batch.index.tolist() for batch in loader]
+        counts.add(len(batches))
+        seen += batches[: data.measured["test", name]]
+    assert len(counts) == 1 and 3 * counts.pop() > len(seen), "a number of batches that three do not divide"
+    assert sorted_indices(seen) == list(range(len(data.streams[name].stream("test").examples.lengths)))
 
 
 def test_each_process_has_a_held_out_batch(module: HybridModule, mixture: Any) -> None:
