@@ -129,7 +129,7 @@ class Node:
     def wait_for_lines(self, job, count):
         """Of the run's log, which also has one for each validation."""
         metrics = self.program.run_folder(self.name) / "metrics.csv"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not metrics.exists() or metrics.read_text().count("\n") <= count:
             assert job.poll() is None, job.communicate()[0]
             assert time.monotonic() < deadline
@@ -140,7 +140,7 @@ class Node:
         tasks = [psutil.Process(int(task)) for task in (self.state / "tasks").read_text().split()]
         for task in tasks:
             task.send_signal(number)
-        psutil.wait_procs(tasks, timeout=60)
+        psutil.wait_procs(tasks, timeout=120)
 
 
 def test_a_job_of_slurm_goes_on_where_it_was(program, ddp):
@@ -149,7 +149,7 @@ def test_a_job_of_slurm_goes_on_where_it_was(program, ddp):
     job = node.start()
     node.wait_for_lines(job, 5)
     node.signal(signal.SIGUSR1)
-    output = job.communicate(timeout=120)[0]
+    output = job.communicate(timeout=300)[0]
     assert job.returncode == 138 and (node.state / "requeued").exists(), output
     assert "stopped by SIGUSR1" in output
 
@@ -166,7 +166,7 @@ def test_a_job_of_slurm_goes_on_where_it_was(program, ddp):
     assert before < steps < STEPS, "the signals came too late to show anything"
 
     job = node.start()
-    output = job.communicate(timeout=120)[0]
+    output = job.communicate(timeout=300)[0]
     assert job.returncode == 0, output
     assert program.log(node.name) == program.log(ddp)
     weights, expected = state(program, node.name)["state_dict"], state(program, ddp)["state_dict"]
@@ -208,12 +208,12 @@ def test_a_process_that_dies_takes_the_others_with_it(program):
     first, second = (
         subprocess.Popen(line, env=program.environment() | place | {"RANK": i, "LOCAL_RANK": i}, **pipes) for i in "01"
     )
-    metrics, deadline = program.run_folder("torn") / "metrics.csv", time.monotonic() + 120
+    metrics, deadline = program.run_folder("torn") / "metrics.csv", time.monotonic() + 300
     while not metrics.exists() or metrics.read_text().count("\n") < 9:
         assert time.monotonic() < deadline and first.poll() is None, first.communicate()[0]
         time.sleep(0.05)
     second.kill()
-    output = first.communicate(timeout=60)[0]
+    output = first.communicate(timeout=120)[0]
     assert first.returncode not in (0, None), output
     second.communicate()
     assert output.splitlines()[-1].startswith("error: ")
