@@ -57,8 +57,13 @@ class Run:
 
     def new_folder(self) -> Path:
         """A folder that no earlier run has used; the same one for all processes of a run."""
-        if CHOSEN in os.environ:
-            return Path(os.environ[CHOSEN])
+        from research.launch import agreed
+
+        if CHOSEN not in os.environ:
+            os.environ[CHOSEN] = agreed(lambda: str(self._made()))
+        return Path(os.environ[CHOSEN])
+
+    def _made(self) -> Path:
         for number in itertools.count(1):
             path = Path(self.folder) / (f"{self.name}-{number}" if number > 1 else str(self.name))
             try:
@@ -67,7 +72,6 @@ class Run:
                 continue
             except OSError as error:
                 raise UserError(f"run.folder {self.folder}: cannot be written ({error.strerror})") from None
-            os.environ[CHOSEN] = str(path)
             return path
         raise AssertionError
 

@@ -30,6 +30,7 @@ from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
 from research.config_errors import Refused, build, parse_error, refusal
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
+from research.launch import check_launch, cluster
 from research.module import HybridModule
 from research.precision import check_precision
 from research.run import CHOSEN, Run, loggers
@@ -139,10 +140,10 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
-        sharded, fitting = is_sharded(trainer.get("strategy")), self.subcommand == "fit"
-        if sharded and fitting:
-            check_sharded(self.model, trainer.get("callbacks") or ())
+        fitting, started = self.subcommand == "fit", cluster()
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
+        if is_sharded(trainer.get("strategy")):
+            check_sharded(trainer["strategy"], self.model, trainer.get("callbacks") or ())
         if fitting:
             validated = self.datamodule.validated() if trainer.get("limit_val_batches") != 0 else []
             measured = [name for name, o in self.model.objectives.items() if o.stream in validated]
@@ -151,9 +152,9 @@ class TrainingCLI(LightningCLI):
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
             self.folder = self.checkpoint.parent.parent
         else:
-            mine = CHOSEN not in os.environ
+            first = CHOSEN not in os.environ and getattr(rank_zero_only, "rank", 0) == 0
             self.folder = self.run.new_folder()
-            self.created = self.folder if mine else None
+            self.created = self.folder if first else None
         if fitting:
             self._save_config()
             if self.left_out:
@@ -173,13 +174,15 @@ class TrainingCLI(LightningCLI):
         ]
         if trainer.get("enable_progress_bar") is not False:
             trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
-        trainer["plugins"] = [*(trainer.get("plugins") or []), checkpoint_io]
+        trainer["plugins"] = [*(trainer.get("plugins") or []), checkpoint_io, *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)
         try:
-            return Trainer(**trainer)
+            made = Trainer(**trainer)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+        check_launch(started, made.num_devices, made.num_nodes)
+        return made
 
     def _name_of_config(self) -> str:
         files = self.config[self.subcommand].get("config") or []

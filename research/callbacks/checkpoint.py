@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last when the time of a SLURM job is nearly up
 
 
 class Stopped(BaseException):
@@ -30,7 +31,8 @@ class Stopped(BaseException):
 
 
 class ResumeCheckpoint(Checkpoint):
-    """Keeps ``checkpoints/last.ckpt`` of the run and the one before it, and saves when SIGINT or SIGTERM ask to stop.
+    """Keeps ``checkpoints/last.ckpt`` of the run and the one before it, and saves when SIGINT, SIGTERM or SIGUSR1 ask
+    to stop.
 
     Where validation is due after a step, the checkpoint waits for it, so that a resumed run neither skips nor
     repeats it; and it never lies between the batches of one accumulated gradient.
@@ -76,12 +78,13 @@ class ResumeCheckpoint(Checkpoint):
         self._restore()
 
     def _step_done(self, trainer: Trainer) -> None:
-        told = self.told is not None
-        if trainer.world_size > 1:
-            told = trainer.strategy.reduce_boolean_decision(told, all=False)
+        told = self.told or 0
+        if trainer.world_size > 1:  # all stop by one signal, whichever process it has reached
+            here = torch.tensor(told, device=trainer.strategy.root_device)
+            told = int(trainer.strategy.reduce(here, reduce_op="max"))
         if told and more_steps(trainer):
             self._save_all(trainer)
-            raise Stopped(self.told or signal.SIGTERM, trainer.global_step)
+            raise Stopped(told, trainer.global_step)
         if trainer.global_step >= self.saved_at + self.every:
             self._save(trainer)
         if self.io.error is not self.said and more_steps(trainer):

@@ -1,5 +1,6 @@
 """The loaders of training: where they stand, how long they were waited for, and which batches one gradient adds up."""
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +14,12 @@ from research.data.stream import Stream
 from research.data.waiting import Watch
 
 StepBatches = dict[str, Batch | None]
+
+
+def outlive_signals(worker: int) -> None:
+    """Who stops a job signals all its processes, and what is saved then still needs the loader's."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class ResumableLoader(DataLoader):

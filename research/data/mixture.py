@@ -7,7 +7,7 @@ import numpy as np
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
-from research.data.loader import ResumableLoader, WindowLoader, window
+from research.data.loader import ResumableLoader, WindowLoader, outlive_signals, window
 from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
 from research.data.stream_module import Connection, StreamDataModule
@@ -175,6 +175,7 @@ class MixtureDataModule(LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._trained().device.type == "cuda",
+            worker_init_fn=outlive_signals,
         )
 
     def _done(self) -> int:

@@ -233,15 +233,6 @@ def test_adversarial_losses_of_examples(program):
     assert (losses("SMART, init_args: {stream: intents}") > 0).all()
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
-def test_gpu_strategies_resolve(program, strategy, capsys):
-    from research.terminal import run_command
-
-    arguments = program.arguments("fit", strategy, "--config", str(ROOT / f"configs/strategy/{strategy}.yaml"))
-    assert run_command([*arguments, "--print_config"]) == 0
-    assert strategy in str(yaml.safe_load(capsys.readouterr().out)["trainer"]["strategy"]).lower()
-
-
 def test_two_processes_measure_what_one_does(program):
     assert program("fit", "alone") == 0
     assert program("test", "alone", "--ckpt_path", "last") == 0
