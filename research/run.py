@@ -77,7 +77,7 @@ class Run:
 
     def has_checkpoint(self) -> bool:
         """Whether an earlier run of this name has left one."""
-        return any(any(folder.glob("checkpoints/*.ckpt")) for folder in self.versions())
+        return any((folder / "checkpoints" / name).exists() for folder in self.versions() for name in (LAST, PREVIOUS))
 
     def last_checkpoints(self) -> list[Path]:
         """The last checkpoint of the newest run of this name that has any, and the one before it if there is one.
