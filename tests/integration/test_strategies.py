@@ -77,7 +77,7 @@ def ddp(program):
     return "ddp"
 
 
-@pytest.mark.parametrize("kind", ["full", "sharded"])
+@pytest.mark.parametrize("kind", ["full", pytest.param("sharded", marks=pytest.mark.slow)])
 def test_divided_parameters_train_as_whole_ones_do(program, ddp, kind):
     """Stopped after step 11 and gone on with: equal losses, gradient norms, weights, moments and test figures."""
     run, chosen = f"fsdp-{kind}", strategy("fsdp", "--trainer.strategy.init_args.state_dict_type", kind)
