@@ -1,9 +1,17 @@
 """Fully sharded data parallel (Zhao et al. 2023, arXiv:2304.11277) by torch's ``fully_shard``, known as FSDP2."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.fsdp import CPUOffloadPolicy, OffloadPolicy, fully_shard, register_fsdp_forward_method
 
 from research.checkpoints.folders import Folders
@@ -52,6 +60,47 @@ class FSDP(Folders, ModelParallelStrategy):
         for step in STEPS:
             register_fsdp_forward_method(module, step)
         super().setup(trainer)
+
+    def optimizer_state(self, optimizer: Any) -> dict[str, Any]:
+        """Whole, it numbers parameters as every optimiser does; Lightning's goes by the order in the model."""
+        if self.sharded:
+            return super().optimizer_state(optimizer)
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state: Any = get_optimizer_state_dict(self._divided(), plain(optimizer), options=options)
+        numbers = {name: i for i, name in enumerate(self._names(optimizer))}
+        return renamed(state, numbers) if state else {}  # of the first process alone
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Of a file, whichever strategy has written it; or of a folder."""
+        if Path(checkpoint_path).is_dir():
+            return super().load_checkpoint(checkpoint_path, weights_only)
+        checkpoint: dict[str, Any] = self.checkpoint_io.load_checkpoint(checkpoint_path, "cpu")
+        options = StateDictOptions(full_state_dict=True)
+        set_model_state_dict(self._divided(), checkpoint.pop("state_dict"), options=options)
+        for optimizer, state in zip(self.optimizers, checkpoint.get("optimizer_states", []), strict=False):
+            named = renamed(state, dict(enumerate(self._names(optimizer))))
+            set_optimizer_state_dict(self._divided(), plain(optimizer), named, options=options)
+        return checkpoint
+
+    def _divided(self) -> nn.Module:
+        assert self.model is not None
+        return self.model
+
+    def _names(self, optimizer: Any) -> list[str]:
+        """Of the parameters, in the order of the optimiser."""
+        names = {id(parameter): name for name, parameter in self._divided().named_parameters()}
+        return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def plain(optimizer: Any) -> Any:
+    """Without Lightning around it."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def renamed(state: Mapping[str, Any], names: Mapping[Any, Any]) -> dict[str, Any]:
+    """An optimiser's state with other names for its parameters."""
+    groups = [{**group, "params": [names[name] for name in group["params"]]} for group in state["param_groups"]]
+    return {"state": {names[name]: moments for name, moments in state["state"].items()}, "param_groups": groups}
 
 
 def independent_layers(student: Any) -> list[nn.Module]:

@@ -77,7 +77,7 @@ def ddp(program):
     return "ddp"
 
 
-@pytest.mark.parametrize("kind", ["full", "sharded"])
+@pytest.mark.parametrize("kind", ["full", pytest.param("sharded", marks=pytest.mark.slow)])
 def test_divided_parameters_train_as_whole_ones_do(program, ddp, kind):
     """Stopped after step 11 and gone on with: equal losses, gradient norms, weights, moments and test figures."""
     run, chosen = f"fsdp-{kind}", strategy("fsdp", "--trainer.strategy.init_args.state_dict_type", kind)
@@ -99,7 +99,30 @@ def test_divided_parameters_train_as_whole_ones_do(program, ddp, kind):
     assert mine["state_dict"].keys() == whole["state_dict"].keys()
     torch.testing.assert_close(mine["state_dict"], whole["state_dict"], rtol=1e-4, atol=1e-5)
     moments, others = (each["optimizer_states"][0]["state"] for each in (mine, whole))
-    torch.testing.assert_close({int(k): v for k, v in moments.items()}, others, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(moments, others, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [("fsdp", "ddp"), ("ddp", "fsdp")])
+def test_a_run_goes_on_by_another_strategy(program, ddp, before, after):
+    run = f"{before}-then-{after}"
+    side_by_side(
+        program,
+        2,
+        (program.arguments("fit", run, *strategy(before)), 11),
+        (program.arguments("fit", run, *strategy(after), "--ckpt_path", "last"), None),
+    )
+    assert_close(program, run, ddp)
+
+
+@pytest.mark.slow
+def test_four_processes(program):
+    runs = [
+        (program.arguments("fit", f"{name}-4", *strategy(name), "--trainer.devices", "4"), None)
+        for name in ("ddp", "fsdp")
+    ]
+    side_by_side(program, 4, *runs)
+    assert_close(program, "fsdp-4", "ddp-4")
 
 
 class Node:
