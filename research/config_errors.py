@@ -108,7 +108,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     if close := difflib.get_close_matches(word, known, 1):
         return f"; did you mean {close[0]}?"
-    return f"; there is {', '.join(known)}" if 0 < len(known) <= 12 else ""
+    return f"; there is {', '.join(known)}" if 0 < len(known) <= 20 else ""
 
 
 def parameters(class_path: str) -> list[str]:

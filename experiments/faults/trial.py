@@ -92,7 +92,7 @@ class Trial:
         files = [HERE / f"{part}.yaml" for part in ("base", self.family, self.mode)]
         line = [sys.executable]
         if restarts:
-            line += ["-m", "torch.distributed.run", "--nproc-per-node", str(self.processes), "--master-port", "0"]
+            line += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
             line += ["--max-restarts", str(restarts)]
         line += ["-m", "research.cli", "fit", *(part for file in files for part in ("--config", str(file)))]
         line += ["--run.folder", str(self.folder), "--run.name", name, "--trainer.max_steps", str(self.steps)]
@@ -102,6 +102,7 @@ class Trial:
         if self.mode != "joint":  # whose epochs end at validations
             line += ["--trainer.check_val_every_n_epoch", "null"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # else a restart under torchrun reads stale addresses
         environment.pop("HYBRID_RUN_FOLDER", None)
         process = subprocess.Popen(
             line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
