@@ -14,7 +14,9 @@ commands:
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
+  plan       memory by strategy, time, cost and bandwidths that a run would need, without its data, weights or devices
   average    one model from the weights of several checkpoints, or of one and of where it began
+  checkpoint export: the student's weights as safetensors; consolidate: one file from a checkpoint in shards
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
   teacher    cache: write what a run's teacher answers; label, generate, write: texts of a model on a server
 
@@ -26,7 +28,18 @@ the command line:
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "report", "ablate", "errors", "average", "data", "teacher")
+COMMANDS = (*TRAINING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
+CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {export,consolidate} [options]
+
+commands:
+  export       write the student of a checkpoint as a folder of safetensors that Transformers reads
+  consolidate  make one checkpoint file of a folder of shards, as FSDP with state_dict_type: sharded writes it
+
+Each has its own --help:
+
+  python -m research.cli checkpoint export runs/quickstart/checkpoints/last.ckpt --output students/quickstart
+  python -m research.cli checkpoint consolidate runs/large/checkpoints/last.ckpt --output large.ckpt
+"""
 DATA_HELP = """usage: python -m research.cli data {prepare,inspect} [options]
 
 commands:
@@ -52,7 +65,7 @@ Each has its own --help, and --estimate true says what the last three cost at mo
   python -m research.cli teacher label --config configs/teacher/label.yaml
   python -m research.cli teacher generate --config configs/teacher/generate.yaml
 """
-GROUPS = {"data": DATA_HELP, "teacher": TEACHER_HELP}
+GROUPS = {"checkpoint": CHECKPOINT_HELP, "data": DATA_HELP, "teacher": TEACHER_HELP}
 
 
 def main() -> None:

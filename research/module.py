@@ -20,7 +20,7 @@ from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
 from research.ranks import averaged
-from research.sharding import is_sharded
+from research.sharding import gradient_norm, is_sharded
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
 from research.weighting.base import Weights
@@ -147,8 +147,7 @@ class HybridModule(LightningModule):
         torch.manual_seed(hash((self.seed, step, self.global_rank)) % 2**63)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        self.figures["gradient_norm"] = nn.utils.get_total_norm(gradients)
+        self.figures["gradient_norm"] = gradient_norm(self.trainer.strategy.model)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from research.checkpoints import LAST, PREVIOUS
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Run:
         group: W&B group, of runs that belong together.
         tensorboard: also write TensorBoard events; needs the extra ``tensorboard``.
         checkpoint_every: optimiser steps between two checkpoints, at least 1.
+        checkpoint_async: write checkpoints while training goes on, from a copy in main memory.
     """
 
     name: str | None = None
@@ -38,6 +40,7 @@ class Run:
     group: str | None = None
     tensorboard: bool = False
     checkpoint_every: int = 100
+    checkpoint_async: bool = False
 
     def __post_init__(self) -> None:
         if self.checkpoint_every < 1:
@@ -54,8 +57,13 @@ class Run:
 
     def new_folder(self) -> Path:
         """A folder that no earlier run has used; the same one for all processes of a run."""
-        if CHOSEN in os.environ:
-            return Path(os.environ[CHOSEN])
+        from research.launch import agreed
+
+        if CHOSEN not in os.environ:
+            os.environ[CHOSEN] = agreed(lambda: str(self._made()))
+        return Path(os.environ[CHOSEN])
+
+    def _made(self) -> Path:
         for number in itertools.count(1):
             path = Path(self.folder) / (f"{self.name}-{number}" if number > 1 else str(self.name))
             try:
@@ -64,19 +72,25 @@ class Run:
                 continue
             except OSError as error:
                 raise UserError(f"run.folder {self.folder}: cannot be written ({error.strerror})") from None
-            os.environ[CHOSEN] = str(path)
             return path
         raise AssertionError
 
-    def last_checkpoint(self) -> Path:
-        """The last checkpoint of the newest run of this name.
+    def has_checkpoint(self) -> bool:
+        """Whether an earlier run of this name has left one."""
+        return any(any(folder.glob("checkpoints/*.ckpt")) for folder in self.versions())
+
+    def last_checkpoints(self) -> list[Path]:
+        """The last checkpoint of the newest run of this name that has any, and the one before it if there is one.
 
         Raises:
             UserError: if there is none.
         """
         for folder in reversed(self.versions()):
-            if (path := folder / "checkpoints" / "last.ckpt").is_file():
-                return path
+            last, previous = (folder / "checkpoints" / name for name in (LAST, PREVIOUS))
+            if previous.exists():
+                return [last, previous]
+            if last.exists():
+                return [last]
         raise UserError(f"--ckpt_path last: no checkpoint of a run named '{self.name}' under {self.folder}/")
 
 

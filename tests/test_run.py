@@ -68,15 +68,20 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     assert CHOSEN not in os.environ
 
 
-def test_last_checkpoint_is_of_the_newest_run_that_has_one(tmp_path: Path) -> None:
+def test_last_checkpoints_are_of_the_newest_run_that_has_any(tmp_path: Path) -> None:
     run = Run("a", str(tmp_path))
     with pytest.raises(UserError, match=f"--ckpt_path last: no checkpoint of a run named 'a' under {tmp_path}/"):
-        run.last_checkpoint()
+        run.last_checkpoints()
     for name in ("a", "a-2", "a-10", "b"):
         (tmp_path / name / "checkpoints").mkdir(parents=True)
         (tmp_path / name / "checkpoints" / "last.ckpt").write_text(name)
     (tmp_path / "a-11").mkdir()  # stopped before its first checkpoint
-    assert run.last_checkpoint() == tmp_path / "a-10" / "checkpoints" / "last.ckpt"
+    last, previous = (tmp_path / "a-10" / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt"))
+    assert run.last_checkpoints() == [last]
+    previous.write_text("a")
+    assert run.last_checkpoints() == [last, previous]
+    last.unlink()  # a kill came between the two renamings
+    assert run.last_checkpoints() == [last, previous]
 
 
 def test_loggers_are_those_asked_for(tmp_path: Path) -> None:

@@ -37,6 +37,18 @@ from research.terminal import explain, quieten
             1,
             "error: ValueError: this (set HYBRID_TRACEBACK=1 to see where it happened)\n",
         ),
+        (
+            RuntimeError("DataLoader worker (pid 71) is killed by signal: Killed. "),
+            1,
+            "error: a loader's worker (pid 71) was killed, as a system does that is short of memory; lower "
+            "data.num_workers if it happens again, and go on with the same command and --ckpt_path last\n",
+        ),
+        (
+            RuntimeError("[/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:2: Connection reset by peer."),
+            1,
+            "error: the connection to another process of this run is lost: it has ended, hangs, or is out of reach; "
+            "go on with the same command and --ckpt_path last\n",
+        ),
         (ValueError(), 1, "error: ValueError: no message (set HYBRID_TRACEBACK=1 to see where it happened)\n"),
     ],
 )
@@ -72,3 +84,14 @@ def test_our_lines_are_heard_and_those_of_the_hub_are_not() -> None:
     assert logging.getLogger("research.data.task").isEnabledFor(logging.INFO)
     assert not http.logger.isEnabledFor(logging.WARNING)
     assert http.logger.isEnabledFor(logging.ERROR)
+
+
+def test_any_other_error_of_a_loader_worker_is_told_without_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ConnectionError("the server said nothing")
+    except ConnectionError:
+        wrapped = ExceptionWrapper(sys.exc_info(), "in DataLoader worker process 0")
+    with pytest.raises(ConnectionError) as raised:
+        wrapped.reraise()
+    assert explain(raised.value) == 1
+    assert "ConnectionError: the server said nothing (set HYBRID" in capsys.readouterr().err

@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--start is {chosen.start}; it must lie in [0, 1]")
     from research.averaging.first import first_weights
     from research.averaging.soup import average, greedy
-    from research.callbacks.checkpoint import AtomicCheckpointIO, load_checkpoint
+    from research.checkpoints.reading import load_checkpoint
+    from research.checkpoints.writing import write_checkpoint
 
     checkpoints = [load_checkpoint(path) for path in chosen.checkpoints]
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
         first = first_weights(checkpoints[0]["hybrid"]["config"])
         first = {f"student.model.{name}": tensor for name, tensor in first.items()}
         result = average([result, result | first], [1 - chosen.start, chosen.start])
-    AtomicCheckpointIO().save_checkpoint(with_weights(checkpoints[0], result), chosen.output)
+    write_checkpoint(with_weights(checkpoints[0], result), chosen.output)
     for i, path in enumerate(chosen.checkpoints):
         print(f"  {'averaged' if i in taken else 'left out'}  {path}")
     print(f"  written to {chosen.output}")
@@ -61,14 +62,14 @@ def validated(checkpoint: dict[str, Any], state: State, metric: str) -> float:
     """
     import yaml
 
-    from research.callbacks.checkpoint import AtomicCheckpointIO
+    from research.checkpoints.writing import write_checkpoint
     from research.training_cli import TrainingCLI
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         config, path = Path(folder) / "config.yaml", Path(folder) / "checkpoints" / "last.ckpt"
         run = {name: value for name, value in checkpoint["hybrid"]["config"].items() if name != "ckpt_path"}
         config.write_text(yaml.safe_dump(run))
-        AtomicCheckpointIO().save_checkpoint(with_weights(checkpoint, state), path)
+        write_checkpoint(with_weights(checkpoint, state), path)
         figures = TrainingCLI(["validate", "--config", str(config), "--ckpt_path", str(path)]).trainer.callback_metrics
     if metric not in figures:
         known = ", ".join(name for name in figures if name.startswith("validation/"))

@@ -4,6 +4,7 @@ from research.callbacks.example_losses import ExampleLosses
 from research.callbacks.footprint import Footprint
 from research.callbacks.forgetting import Forgetting
 from research.callbacks.generated_text import GeneratedText
+from research.callbacks.loss_guard import LossGuard
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
 from research.callbacks.objective_gradients import ObjectiveGradients
 from research.callbacks.similarity import SentenceSimilarity
@@ -18,6 +19,7 @@ __all__ = [
     "Footprint",
     "Forgetting",
     "GeneratedText",
+    "LossGuard",
     "ObjectiveGradients",
     "Reptile",
     "SentenceSimilarity",

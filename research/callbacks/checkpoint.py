@@ -1,6 +1,6 @@
-"""Checkpoints that are written whole or not at all, at set steps and when the run is told to stop."""
+"""Checkpoints at set steps, and when the run is told to stop."""
 
-import os
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Trainer
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from research.errors import UserError
+from research.checkpoints import LAST, PREVIOUS
+from research.checkpoints.writing import AtomicCheckpointIO, remove, unfinished
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last when the time of a SLURM job is nearly up
 
 
 class Stopped(BaseException):
@@ -28,68 +30,33 @@ class Stopped(BaseException):
         self.number, self.step = number, step
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a kill or a full disk leaves the last checkpoint as it was."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        target = Path(path)
-        work = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with work.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(work, target)
-        except BaseException as error:
-            work.unlink(missing_ok=True)
-            if isinstance(error, OSError | RuntimeError):  # torch reports a failed write as a RuntimeError
-                raise UserError(
-                    f"{target}: the checkpoint cannot be written ({str(error).splitlines()[0]}); the one before it "
-                    "is kept; free disk space or set run.folder"
-                ) from None
-            raise
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return load_checkpoint(Path(path), map_location)
-
-
-def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_path") -> dict[str, Any]:
-    """Read a checkpoint without running code from it; ``key`` is the setting that names it.
-
-    Raises:
-        UserError: if it is missing, torn, or not one of ours.
-    """
-    if not path.is_file():
-        raise UserError(f"{key} {path}: no such file")
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
-    except Exception as error:
-        raise UserError(f"{key} {path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
-    if "hybrid" not in checkpoint:
-        raise UserError(f"{key} {path}: not a checkpoint of this program")
-    return checkpoint
-
-
 class ResumeCheckpoint(Checkpoint):
-    """Keeps ``checkpoints/last.ckpt`` of the run, and saves it when SIGINT or SIGTERM ask to stop.
+    """Keeps ``checkpoints/last.ckpt`` of the run and the one before it, and saves when SIGINT, SIGTERM or SIGUSR1 ask
+    to stop.
 
     Where validation is due after a step, the checkpoint waits for it, so that a resumed run neither skips nor
     repeats it; and it never lies between the batches of one accumulated gradient.
 
+    One that cannot be written is told in a line, and training goes on to the next; but a run whose last steps cannot
+    be kept ends with that error.
+
     Args:
         folder: the run's folder.
         every: optimiser steps between two checkpoints, at least 1.
+        io: what the trainer writes with.
     """
 
-    def __init__(self, folder: Path, every: int) -> None:
-        self.path, self.every = folder / "checkpoints" / "last.ckpt", every
+    def __init__(self, folder: Path, every: int, io: AtomicCheckpointIO) -> None:
+        self.path, self.every, self.io = folder / "checkpoints" / LAST, every, io
         self.told: int | None = None
+        self.said: Exception | None = None
         self.saved_at = 0
         self.handlers: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         self.saved_at = trainer.global_step
+        if trainer.is_global_zero:
+            self._tidy(trainer.ckpt_path)
         for number in SIGNALS:
             self.handlers[number] = signal.signal(number, self._note)
 
@@ -104,25 +71,53 @@ class ResumeCheckpoint(Checkpoint):
             self._step_done(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
-        self._save(trainer)
+        self._save_all(trainer)
         self._restore()
 
     def on_exception(self, trainer: Trainer, pl_module: "LightningModule", exception: BaseException) -> None:
         self._restore()
 
     def _step_done(self, trainer: Trainer) -> None:
-        told = self.told is not None
-        if trainer.world_size > 1:
-            told = trainer.strategy.reduce_boolean_decision(told, all=False)
-        if told or trainer.global_step >= self.saved_at + self.every:
+        told = self.told or 0
+        if trainer.world_size > 1:  # all stop by one signal, whichever process it has reached
+            here = torch.tensor(told, device=trainer.strategy.root_device)
+            told = int(trainer.strategy.reduce(here, reduce_op="max"))
+        if told and more_steps(trainer):
+            self._save_all(trainer)
+            raise Stopped(told, trainer.global_step)
+        if trainer.global_step >= self.saved_at + self.every:
             self._save(trainer)
-        if told and trainer.global_step < trainer.estimated_stepping_batches:  # bounded by steps or by epochs
-            raise Stopped(self.told or signal.SIGTERM, trainer.global_step)
+        if self.io.error is not self.said and more_steps(trainer):
+            self._say()
 
     def _save(self, trainer: Trainer) -> None:
         if self.saved_at != trainer.global_step:
+            self.io.wait()
+            self._say()  # of the one before, which a thread has written
             trainer.save_checkpoint(self.path)
             self.saved_at = trainer.global_step
+
+    def _say(self) -> None:
+        """Tell once of a checkpoint that could not be written."""
+        if self.io.error not in (None, self.said):
+            log.warning("%s; training goes on, and tries again at the next", self.io.error)
+        self.said = self.io.error
+
+    def _save_all(self, trainer: Trainer) -> None:
+        """Save, and come back when it is written on all processes, or raise what prevents it."""
+        self._save(trainer)
+        self.io.wait()
+        if (error := trainer.strategy.broadcast(self.io.error)) is not None:
+            raise error
+
+    def _tidy(self, resumed: str | Path | None) -> None:
+        """Remove what a killed run left unfinished, and let the run's last checkpoint be the one it goes on from."""
+        for work in self.path.parent.glob(unfinished(Path("*")).name):
+            remove(work)
+        previous = self.path.with_name(PREVIOUS)
+        if resumed is not None and Path(resumed) == previous:
+            remove(self.path)
+            previous.replace(self.path)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.told = number
@@ -132,3 +127,8 @@ class ResumeCheckpoint(Checkpoint):
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers.clear()
+
+
+def more_steps(trainer: Trainer) -> bool:
+    """Whether the run, which steps or epochs bound, is to go on."""
+    return trainer.global_step < trainer.estimated_stepping_batches

@@ -22,13 +22,11 @@ class CSVLog(Logger):
         self.folder, self.path = folder, folder / "metrics.csv"
         self.fields: list[str] = []
 
-    @property
-    def name(self) -> str:
-        return self.folder.name
+    name = version = ""  # with save_dir, they tell Lightning's ModelCheckpoint where checkpoints lie
 
     @property
-    def version(self) -> str:
-        return ""
+    def save_dir(self) -> str:
+        return str(self.folder)
 
     @property
     def log_dir(self) -> str:

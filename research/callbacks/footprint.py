@@ -10,12 +10,13 @@ from lightning import Callback, Trainer
 from research.data.sources import Source
 from research.errors import UserError
 from research.models.embedding import embed
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
 
-class Footprint(Callback):
+class Footprint(Callback, Whole):
     """On ``test``, the student's parameters and its speed, logged as ``test/footprint/parameters``, in millions, heads
     included, and ``test/footprint/texts_per_second``: embedded in batches of like length by one thread of the CPU,
     wherever it was trained. The seconds are the thread's own, which other processes do not lengthen by taking turns,

@@ -11,13 +11,14 @@ from research.errors import UserError
 from research.evaluation.generation import require_libraries, text_figures
 from research.inference.writing import write_texts
 from research.ranks import many
+from research.sharding import Whole
 from research.step import Clean
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
 
-class GeneratedText(Callback):
+class GeneratedText(Callback, Whole):
     """On ``test``, :func:`research.evaluation.generation.text_figures` of what the student writes, greedily, for the
     first sources of a stream; logged as ``test/NAME/bleu``, ``chrf`` and ``rouge_1``, ``_2`` and ``_l``.
 
@@ -42,8 +43,6 @@ class GeneratedText(Callback):
             raise UserError(f"{key}: data.streams has no task '{self.stream}' of problem generate")
         if module.student.family.name == "encoder":
             raise UserError(f"{key}: model.student is an encoder, which cannot write")
-        if trainer.strategy.restore_checkpoint_after_setup:
-            raise UserError(f"{key} needs whole parameters; trainer.strategy cuts them")
         require_libraries()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning import Callback, Trainer
 
 from research.callbacks.csv_log import CSVLog
+from research.callbacks.loss_guard import LossGuard
 from research.callbacks.memory import peak_memory
 from research.data.batch import Batch
 from research.errors import UserError
@@ -20,7 +21,7 @@ class MetricsLog(Callback):
 
     ``waiting_for_data`` is the share of the time between two rows in which the next batch was not there yet.
 
-    A loss that is not finite ends the run before it can reach a checkpoint.
+    A loss that is not finite ends the run before it can reach a checkpoint, unless a :class:`LossGuard` answers for it.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
@@ -41,11 +42,11 @@ class MetricsLog(Callback):
         figures: dict[str, float] = {name: float(value) for name, value in module.figures.items()}
         step = trainer.fit_loop.epoch_loop.batch_progress.total.ready
         bad = [name for name, value in figures.items() if name.startswith("loss") and not math.isfinite(value)]
-        if bad:
+        if bad and not any(isinstance(callback, LossGuard) for callback in trainer.callbacks):  # type: ignore[attr-defined]
             names = ", ".join(name.removeprefix("loss/") for name in bad if name != "loss") or "the weighted sum"
             raise UserError(
                 f"step {step}: the loss of {names} is not finite; lower model.optimisation.lr or set "
-                "trainer.gradient_clip_val, then go on from the last checkpoint"
+                "trainer.gradient_clip_val, then go on from the last checkpoint; or let a LossGuard skip such steps"
             )
         self.tokens += trainer.world_size * sum(b.real_tokens for b in batch.values() if b is not None)
         if step % trainer.log_every_n_steps:  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 from research.errors import UserError
+from research.sharding import Whole
 from research.weighting.aggregation import gramian_of
 from research.weighting.gradients import divided, gradient
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "trainer.callbacks: ObjectiveGradients"
 
 
-class ObjectiveGradients(Callback):
+class ObjectiveGradients(Callback, Whole):
     """Adds ``gradient/I`` = ``|g_i|`` and ``cosine/I/J`` = ``<g_i, g_j> / (|g_i| |g_j|)`` to the figures of a step.
 
     g_i is the gradient of objective I's loss, before its weight, by the trainable parameters of the backbone: of one
@@ -40,8 +41,6 @@ class ObjectiveGradients(Callback):
     def setup(self, trainer: Trainer, pl_module: "LightningModule", stage: str) -> None:
         if stage != "fit":
             return
-        if trainer.strategy.restore_checkpoint_after_setup:
-            raise UserError(f"{NAME} differentiates losses one by one, and trainer.strategy cuts parameters; use ddp")
         logged = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if self.every % (logged or 1):
             raise UserError(

@@ -6,12 +6,13 @@ from lightning import Callback, Trainer
 
 from research.data.sources import Source
 from research.evaluation.similarity import similarity_correlation
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
 
-class SentenceSimilarity(Callback):
+class SentenceSimilarity(Callback, Whole):
     """On ``test``, :func:`research.evaluation.similarity.similarity_correlation`, logged as ``test/NAME/spearman``.
 
     Args:

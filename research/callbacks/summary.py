@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from research.callbacks.loss_guard import LossGuard
 from research.callbacks.memory import peak_memory
 from research.callbacks.mixture_log import MixtureLog, as_text
 
@@ -51,6 +52,8 @@ class Summary(Callback):
             "mixture": self.mixture.realised(trainer),
             "data": self.fingerprints,
         }
+        for guard in (c for c in trainer.callbacks if isinstance(c, LossGuard)):  # type: ignore[attr-defined]
+            figures["bad_steps"] = guard.counts
         self._write("fit.json", figures)
         if trainer.is_global_zero and (self.folder / "metrics.csv").exists():
             from research.evaluation.curves import curves_of, draw_losses, draw_mixture

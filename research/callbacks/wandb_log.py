@@ -8,11 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger
-
     from research.run import Run
 
 log = logging.getLogger(__name__)
@@ -21,19 +20,40 @@ FINISH_TIMEOUT = 60  # seconds to send what is left; the run's folder keeps it a
 STEP = "trainer/global_step"  # the axis on which Lightning's logger puts everything
 
 
-def wandb_logger(run: "Run", folder: Path, config: dict[str, Any]) -> "list[Logger]":
+class ExpendableLogger(WandbLogger):
+    """Without it from the first failure on: W&B's own process may be killed, and training loses nothing by that."""
+
+    lost = False
+
+    def log_metrics(self, *args: Any, **kwargs: Any) -> None:
+        self._unless_lost(super().log_metrics, *args, **kwargs)
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        self._unless_lost(super().log_hyperparams, *args, **kwargs)
+
+    def _unless_lost(self, log_them: Any, *args: Any, **kwargs: Any) -> None:
+        if self.lost:
+            return
+        try:
+            log_them(*args, **kwargs)
+        except Exception as error:
+            self.lost = True
+            log.warning("W&B: %s: %s; it hears no more of this run", type(error).__name__, str(error).splitlines()[0])
+
+
+def wandb_logger(run: "Run", folder: Path, config: dict[str, Any]) -> list[Logger]:
     """The logger, started; offline if the server cannot be used, and none if W&B itself fails."""
     modes = ["offline"]
     if run.wandb == "online":
         if _logged_in():
             modes = ["online", "offline"]
         else:
-            log.warning("W&B: not logged in (wandb login, or WANDB_API_KEY); this run is kept offline")
+            log.warning("W&B: not logged in (wandb login, or WANDB_API_KEY); %s", kept_offline(folder))
     for mode in modes:
         try:
             return [_started(run, folder, config, mode)]
         except Exception as error:  # a tracker of any state must not stop a run
-            outcome = "this run is kept offline" if mode == "online" else "no W&B run"
+            outcome = kept_offline(folder) if mode == "online" else "no W&B run"
             log.warning("W&B: %s; %s", str(error).splitlines()[0], outcome)
             _forget()
     return []
@@ -42,12 +62,22 @@ def wandb_logger(run: "Run", folder: Path, config: dict[str, Any]) -> "list[Logg
 def finish(failed: bool) -> None:
     """End this process's W&B run, if there is one, and wait until W&B's own process has written it."""
     wandb: Any = sys.modules.get("wandb")
+    run = getattr(wandb, "run", None)
+    if run is None:
+        return
     try:
-        if wandb is not None and wandb.run is not None:
-            wandb.finish(exit_code=int(failed))
-            wandb.teardown(exit_code=int(failed))
+        wandb.finish(exit_code=int(failed))
+    except TimeoutError:
+        what = "the server has not taken all of this run within %d s; send the rest later with: wandb sync %s"
+        log.warning(f"W&B: {what}", FINISH_TIMEOUT, run.settings.sync_dir)
     except Exception as error:
         log.warning("W&B: %s", str(error).splitlines()[0])
+    with suppress(Exception):
+        wandb.teardown(exit_code=int(failed))
+
+
+def kept_offline(folder: Path) -> str:
+    return f"this run is kept offline; send it later with: wandb sync {folder}/wandb/offline-run-*"
 
 
 def _logged_in() -> bool:
@@ -67,9 +97,8 @@ def _forget() -> None:
         wandb.teardown()
 
 
-def _started(run: "Run", folder: Path, config: dict[str, Any], mode: str) -> "Logger":
+def _started(run: "Run", folder: Path, config: dict[str, Any], mode: str) -> Logger:
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
 
     identity = folder / "wandb_id"
     if not identity.exists():
@@ -87,12 +116,16 @@ def _started(run: "Run", folder: Path, config: dict[str, Any], mode: str) -> "Lo
             config=config,
             mode=mode,  # type: ignore[arg-type]
             settings=wandb.Settings(
-                silent=True, console="off", init_timeout=INIT_TIMEOUT, finish_timeout=FINISH_TIMEOUT
+                silent=True,
+                console="off",
+                init_timeout=INIT_TIMEOUT,
+                finish_timeout=FINISH_TIMEOUT,
+                finish_timeout_raises=True,
             ),
         )
         experiment.define_metric(STEP)
         experiment.define_metric("*", step_metric=STEP, step_sync=True)
-    return WandbLogger(save_dir=str(folder), name=folder.name, project=run.project, experiment=experiment)
+    return ExpendableLogger(save_dir=str(folder), name=folder.name, project=run.project, experiment=experiment)
 
 
 @rank_zero_only

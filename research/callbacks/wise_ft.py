@@ -7,12 +7,13 @@ from lightning import Callback, Trainer
 
 from research.averaging.first import first_weights
 from research.errors import UserError
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
 
-class WiSEFT(Callback):
+class WiSEFT(Callback, Whole):
     """``test``, ``predict`` and ``validate`` read the backbone ``(1 - start) w + start w_0``, and heads as they are.
 
     Neither the training, with the validations in it, nor the checkpoint is changed: ``average --start`` writes one.

@@ -1,20 +1,35 @@
 """The loaders of training: where they stand, how long they were waited for, and which batches one gradient adds up."""
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 
 from research.data.batch import Batch
+from research.data.stream import Stream
+from research.data.waiting import Watch
 
 StepBatches = dict[str, Batch | None]
 
 
+def outlive_signals(worker: int) -> None:
+    """Who stops a job signals all its processes, and what is saved then still needs the loader's."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class ResumableLoader(DataLoader):
     """A loader over positions. Its sampler asks where training stands, so it has no state of its own to restore."""
+
+    watch: Watch | None = None  # is told when a batch is asked for, and when it has come
+
+    def __iter__(self) -> Any:
+        batches, stream = super().__iter__(), cast(Stream, self.dataset)
+        return batches if self.watch is None else self.watch.over(stream.name, batches)
 
     def state_dict(self) -> dict[str, int]:
         return {}
@@ -48,8 +63,13 @@ class WindowLoader(CombinedLoader):
         self.share, self.together = share, together
         self.read = deque[Any]()
         self.waited = 0.0  # seconds that training has waited for the next batch
+        self.watch = Watch()
+        for loader in loaders.values():
+            if isinstance(loader, ResumableLoader):
+                loader.watch = self.watch
 
     def __iter__(self) -> "WindowLoader":
+        self.watch.start()
         super().__iter__()
         self.read.clear()
         return self
@@ -64,3 +84,7 @@ class WindowLoader(CombinedLoader):
             return self.read.popleft()
         finally:
             self.waited += time.perf_counter() - started
+
+    def reset(self) -> None:
+        self.watch.stop()
+        super().reset()

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader
 
-from research.data.batch import Batch
-from research.data.loader import ResumableLoader, WindowLoader, window
+from research.data.loader import ResumableLoader, WindowLoader, outlive_signals, window
 from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
 from research.data.stream_module import Connection, StreamDataModule
@@ -169,7 +167,7 @@ class MixtureDataModule(LightningDataModule):
             loaders[name] = self._loader(part, range(len(part)))
         return CombinedLoader(loaders, "sequential")
 
-    def _loader(self, stream: Stream, positions: Turns | range) -> "DataLoader[Batch | None]":
+    def _loader(self, stream: Stream, positions: Turns | range) -> ResumableLoader:
         return ResumableLoader(
             stream,
             batch_size=None,
@@ -177,6 +175,7 @@ class MixtureDataModule(LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._trained().device.type == "cuda",
+            worker_init_fn=outlive_signals,
         )
 
     def _done(self) -> int:

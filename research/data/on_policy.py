@@ -11,13 +11,14 @@ from research.data.batch import IGNORE, Tokens
 from research.data.masking import Conditional
 from research.errors import UserError
 from research.inference.writing import room_after, write
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from research.models.student import Student
 
 
 @dataclass(frozen=True)
-class OnPolicy(Conditional):
+class OnPolicy(Conditional, Whole):
     """The sources of a generation task, continued by the student as it is at that step (GKD, Agarwal et al. 2024,
     arXiv:2306.13649).
 

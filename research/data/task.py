@@ -131,7 +131,7 @@ class TaskDataModule(StreamDataModule):
 
     def examples(self, split: str) -> tuple[Examples, Tensor | None]:
         table, rows = self.rows[split]
-        room, apart = self._room(table), self.problem == "pair"
+        room, apart = self.room_of(table), self.problem == "pair"
         texts = Texts(table, rows, room, room if apart else self.max_target_length, apart)
         self._check_lengths(texts, table, rows, split)
         return texts, self._labels(split)
@@ -164,7 +164,8 @@ class TaskDataModule(StreamDataModule):
                 raise UserError(f"{self.key('episodes')}: {need}; label '{label}' has {len(mine)} training texts")
         return Episodic(stream, few, members)
 
-    def _room(self, table: pa.Table) -> int | None:
+    def room_of(self, table: pa.Table) -> int | None:
+        """Tokens of the longest text or pair, special ones not included."""
         student = self.to.student
         if self.limit is None:
             return None

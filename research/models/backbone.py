@@ -129,6 +129,8 @@ def load_model(
 
     Beside it the names of the parts that start at random, such as the head of a checkpoint that was published without.
     """
+    import pickle
+
     import transformers
     from safetensors import SafetensorError
 
@@ -147,6 +149,8 @@ def load_model(
         model, loaded = auto.from_pretrained(
             resolve(backbone), config=config, revision=revision, output_loading_info=True
         )
+    except pickle.UnpicklingError:
+        raise UserError(f"backbone {backbone}: its weights are no plain tensors, and no code in them is run") from None
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise found(backbone, error) from None
     finally:

@@ -21,7 +21,7 @@ class Trained:
     def __init__(self, path: str, key: str) -> None:
         from jsonargparse import ArgumentParser
 
-        from research.callbacks.checkpoint import load_checkpoint
+        from research.checkpoints.reading import load_checkpoint
 
         checkpoint = load_checkpoint(Path(path).expanduser(), key=key)
         run: Mapping[str, Any] = checkpoint["hybrid"]

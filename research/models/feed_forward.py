@@ -1,7 +1,7 @@
 """A layer's feed-forward part, some rows at a time.
 
-What lies between its two maps is several times as wide as states, and short-lived. Whole, it would be fetched from
-memory by each operation, and leave holes there that states, which are kept for the backward pass, do not fill.
+What lies between its two maps is several times as wide as states, and short-lived. Whole, it would leave holes in
+memory that states, which are kept for the backward pass, do not fill.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,12 @@ ROWS = 2048
 
 
 def in_blocks(compute: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
-    """``compute(states)`` of (..., H), where ``compute`` makes each row of that row alone; on the CPU, in blocks."""
+    """``compute(states)`` of (..., H), where ``compute`` makes each row of that row alone.
+
+    On the CPU it runs in blocks; not under autocast, which would cast the weights for each, and needs half the memory.
+    """
     rows = states.flatten(0, -2)
-    if states.device.type != "cpu" or len(rows) <= ROWS:
+    if states.device.type != "cpu" or torch.is_autocast_enabled("cpu") or len(rows) <= ROWS:
         return compute(states)
     return torch.cat([compute(block) for block in rows.split(ROWS)]).view(states.shape)
 

@@ -21,3 +21,14 @@ def add_lora(model: nn.Module, settings: dict[str, Any]) -> None:
         inject_adapter_in_model(LoraConfig(**settings), model)
     except (TypeError, ValueError) as error:
         raise UserError(f"model.student: lora: {str(error).splitlines()[0]}") from None
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Add the adapters to the weights they adapt, and take them out: the model is again as it was published."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge()
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, layer.get_base_layer())

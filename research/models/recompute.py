@@ -52,6 +52,13 @@ def mark(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         setattr(output, MADE_BY, lambda rows: module.forward(given[rows]).to(precision))
 
 
+def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
+    """A forward hook that takes back what :func:`mark` said of a layer's output."""
+    for tensor in output if isinstance(output, tuple) else (output,):
+        if hasattr(tensor, MADE_BY):
+            delattr(tensor, MADE_BY)
+
+
 def use_recompute(model: nn.Module) -> None:
     """Mark what the norms and activations of a model make."""
     for module in model.modules():

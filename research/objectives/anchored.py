@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from research.errors import UserError
 from research.objectives.base import Objective, Read
+from research.sharding import Whole
 
 if TYPE_CHECKING:
     from research.data.batch import Batch
@@ -57,7 +57,7 @@ def pull(weights: Sequence[Tensor], anchors: Sequence[Tensor], importance: Seque
     return Pull.apply(anchors, importance, *weights) if weights else torch.zeros(())
 
 
-class Anchored(Objective, ABC):
+class Anchored(Objective, Whole, ABC):
     """A penalty on the backbone's trained parameters. It counts in every step, whatever streams that has."""
 
     def due(self, batches: "Mapping[str, Batch | None]") -> bool:
@@ -69,8 +69,6 @@ class Anchored(Objective, ABC):
     def pulled(self, student: "Student", importance: Sequence[Tensor] | None = None) -> Tensor:
         """:func:`pull` towards the first weights, which are no buffers: neither saved nor sent to other processes."""
         weights = trained(student)
-        if [weight.shape for weight in weights] != [anchor.shape for anchor in self.anchors]:
-            raise UserError(f"trainer.strategy: {type(self).__name__} needs whole parameters; this strategy cuts them")
         self.anchors = on_device_of(weights, self.anchors)
         return pull(weights, self.anchors, importance)
 

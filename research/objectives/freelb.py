@@ -5,6 +5,7 @@ from torch import Tensor
 
 from research.errors import UserError
 from research.objectives.classification import Classification
+from research.sharding import Whole
 from research.step import Step, View
 
 
@@ -18,7 +19,7 @@ def ascend(noise: Tensor, gradient: Tensor, step_size: float, radius: float) -> 
     return moved * (radius / norm(moved)).clamp_max(1)
 
 
-class FreeLB(Classification):
+class FreeLB(Classification, Whole):
     """:class:`Classification` of texts whose input embeddings move against it: the mean loss of each step of ascent.
 
     ``1/K sum_t L(x + delta_t, y)``, from ``delta_0 ~ U(-radius, radius) / sqrt(L E)`` and on by :func:`ascend`, all K

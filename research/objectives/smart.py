@@ -5,6 +5,7 @@ from torch import Tensor
 
 from research.errors import UserError
 from research.objectives.smoothness import Smoothness
+from research.sharding import Whole
 from research.step import Step, View
 
 
@@ -14,7 +15,7 @@ def ascend(noise: Tensor, gradient: Tensor, step_size: float, radius: float) -> 
     return (noise + step_size * gradient / largest.clamp_min(torch.finfo(gradient.dtype).tiny)).clamp(-radius, radius)
 
 
-class SMART(Smoothness):
+class SMART(Smoothness, Whole):
     """``max over |delta|_inf <= radius of KL(p || q) + KL(q || p)``, q with delta added to the input embeddings.
 
     The maximum is sought from ``delta ~ N(0, noise^2)`` by :func:`ascend`. The paper's second part, Bregman proximal

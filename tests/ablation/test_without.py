@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from research.ablation.design.without import leave_out
-from research.callbacks.checkpoint import load_checkpoint
+from research.checkpoints.reading import load_checkpoint
 from research.errors import UserError
 from research.training_cli import TrainingCLI
 

@@ -1,11 +1,16 @@
 """W&B itself, without a server: offline, not logged in, and a server that does not answer."""
 
+import json
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from research.callbacks import wandb_log
@@ -76,7 +81,8 @@ def test_online_without_login_falls_back_in_one_line(
 ) -> None:
     (logger,) = started("online", tmp_path / "a")
     assert logger.experiment.settings.mode == "offline"
-    assert told() == ["W&B: not logged in (wandb login, or WANDB_API_KEY); this run is kept offline"]
+    later = f"this run is kept offline; send it later with: wandb sync {tmp_path}/a/wandb/offline-run-*"
+    assert told() == [f"W&B: not logged in (wandb login, or WANDB_API_KEY); {later}"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -104,8 +110,90 @@ def test_server_out_of_reach_does_not_stop_the_run(
     assert logger.experiment.settings.mode == "offline"
     assert len(list(tmp_path.glob("a/wandb/offline-run-*"))) == 1
     (line,) = told()
-    assert line.startswith("W&B: ") and line.endswith("; this run is kept offline") and "\n" not in line
+    assert (
+        line.startswith("W&B: ") and line.endswith(f"wandb sync {tmp_path}/a/wandb/offline-run-*") and "\n" not in line
+    )
     assert capfd.readouterr() == ("", "")
+
+
+class Server(BaseHTTPRequestHandler):
+    """As much of W&B's server as a run needs to begin; once ``silent`` is set it takes requests and never answers."""
+
+    silent = threading.Event()
+    over = threading.Event()
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.silent.is_set() or b"CreateRunFiles" in asked:  # to which an empty answer is none
+            self.over.wait()
+            self.close_connection = True
+            return
+        data = {}
+        if b"UpsertBucket" in asked:
+            project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}}
+            bucket = {"id": "b", "name": json.loads(asked)["variables"]["name"], "project": project, "config": "{}"}
+            data = {"upsertBucket": {"bucket": bucket, "inserted": True}}
+        answer = json.dumps({"data": data}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A logger whose run has begun on a server."""
+    monkeypatch.setattr(wandb_log, "FINISH_TIMEOUT", 3)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    Server.silent.clear()
+    Server.over.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+        (logger,) = started("online", tmp_path / "a")
+        assert logger.experiment.settings.mode == "online"
+        yield logger
+        Server.over.set()
+        finish(failed=False)
+        server.shutdown()
+
+
+def test_server_that_falls_silent_later_does_not_hold_up_the_run(online: Any, tmp_path: Path, told: Told) -> None:
+    online.log_metrics({"loss": 0.5}, 1)
+    Server.silent.set()
+    start = time.perf_counter()
+    for step in range(2, 1000):
+        online.log_metrics({"loss": 0.25}, step)
+    assert time.perf_counter() - start < 5
+    finish(failed=False)
+    assert time.perf_counter() - start < 30
+    (folder,) = (tmp_path / "a" / "wandb").glob("run-*")
+    assert told() == [
+        f"W&B: the server has not taken all of this run within 3 s; send the rest later with: wandb sync {folder}"
+    ]
+    (data,) = folder.glob("*.wandb")
+    assert data.read_bytes().count(b"loss") >= 999  # the file has each row
+
+
+def test_own_process_of_wandb_that_is_killed_does_not_end_the_run(online: Any, told: Told) -> None:
+    for child in psutil.Process().children(recursive=True):
+        if "wandb-core" in child.name():
+            child.kill()
+            child.wait()
+    for step in range(1, 20):
+        online.log_metrics({"loss": 0.5}, step)
+        time.sleep(0.01)
+    online.log_hyperparams({"a": 1})
+    start = time.perf_counter()
+    finish(failed=False)
+    assert time.perf_counter() - start < 20
+    first, *more = told()
+    assert first.endswith("; it hears no more of this run") and "\n" not in first
+    assert len(more) <= 1
 
 
 def test_folder_that_wandb_cannot_write_leaves_the_run_without_it(tmp_path: Path, told: Told) -> None:

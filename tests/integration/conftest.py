@@ -22,7 +22,7 @@ class Program:
 
     def environment(self) -> dict[str, str]:
         environment = {k: v for k, v in os.environ.items() if k != CHOSEN}
-        return environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        return environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(self.folder)]), "OMP_NUM_THREADS": "1"}
 
     def arguments(self, command: str, name: str, *more: str) -> list[str]:
         return [command, "--config", str(self.folder / "tiny.yaml"), "--run.folder", str(self.folder / "runs"),

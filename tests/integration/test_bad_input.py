@@ -157,7 +157,8 @@ BAD_FILES = {
     "wrong class of a callback": (
         "trainer:\n  callbacks:\n  - class_path: research.callbacks.Nope",
         "3: trainer.callbacks[0].class_path: research.callbacks has no Nope; "
-        "there is ExampleLosses, FirstOrderMAML, Footprint, Forgetting, GeneratedText, ObjectiveGradients, Reptile, "
+        "there is ExampleLosses, FirstOrderMAML, Footprint, Forgetting, GeneratedText, LossGuard, "
+        "ObjectiveGradients, Reptile, "
         "SentenceSimilarity, "
         "TrainingDynamics, Transfer, WeightAverage, WiSEFT",
     ),
@@ -375,6 +376,12 @@ def test_checkpoint_that_does_not_fit(checkpoint: Path, refuse: Refuse) -> None:
     assert told("last", f"{WIKI}.batch_size", "5") == f"{other}{WIKI[2:]}.batch_size is 4 there and 5 here"
     Path("torn.ckpt").write_bytes(checkpoint.read_bytes()[:50_000])
     assert told("torn.ckpt").startswith("--ckpt_path torn.ckpt: not a readable checkpoint (")
+    Path("pieces").mkdir()
+    Path("pieces/meta.pt").write_bytes(b"")
+    assert told("pieces") == (
+        "--ckpt_path pieces: a checkpoint in shards, which only the strategy that wrote it reads; make one file of it: "
+        "python -m research.cli checkpoint consolidate pieces --output FILE"
+    )
     torch.save({"state_dict": {}}, "other.ckpt")
     assert told("other.ckpt") == "--ckpt_path other.ckpt: not a checkpoint of this program"
     assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == before
@@ -470,7 +477,9 @@ def test_full_disk_as_a_user_meets_it(project: Path) -> None:
         wrapper=("unshare", "-Urm"),
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: small/base/checkpoints/last.ckpt: the checkpoint cannot be written (")
-    assert done.stderr.count("\n") == 1
+    *warnings, error = done.stderr.splitlines()
+    told = "small/base/checkpoints/last.ckpt: the checkpoint cannot be written (No space left on device; "
+    assert error.startswith(f"error: {told}")
+    assert len(warnings) == 7 and all(line.startswith(told) for line in warnings)  # steps 2 to 8
     left = {line for line in done.stdout.splitlines() if line.startswith("small/base/") and " " not in line}
     assert left == {f"small/base/{name}" for name in ("checkpoints/last.ckpt", "config.yaml", "metrics.csv")}

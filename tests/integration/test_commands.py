@@ -35,10 +35,12 @@ def test_help_loads_nothing_heavy():
     assert all(command in shown.stdout for command in ("fit", "validate", "test", "predict", "report"))
 
 
-@pytest.mark.parametrize("command", ["report", "ablate", "errors", "average"])
+@pytest.mark.parametrize(
+    "command", ["report", "ablate", "errors", "average", "checkpoint export", "checkpoint consolidate"]
+)
 def test_help_of_other_commands_loads_nothing_heavy(command):
     code = f"""import sys, research.cli
-sys.argv = ["research.cli", "{command}", "--help"]
+sys.argv = ["research.cli", *"{command}".split(), "--help"]
 try:
     research.cli.main()
 except SystemExit as end:
@@ -229,15 +231,6 @@ def test_adversarial_losses_of_examples(program):
     )
     assert losses("FreeLB, init_args: {stream: intents, radius: 5.0, step_size: 2.0}").mean() > plain.mean() + 0.05
     assert (losses("SMART, init_args: {stream: intents}") > 0).all()
-
-
-@pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
-def test_gpu_strategies_resolve(program, strategy, capsys):
-    from research.terminal import run_command
-
-    arguments = program.arguments("fit", strategy, "--config", str(ROOT / f"configs/strategy/{strategy}.yaml"))
-    assert run_command([*arguments, "--print_config"]) == 0
-    assert strategy in str(yaml.safe_load(capsys.readouterr().out)["trainer"]["strategy"]).lower()
 
 
 def test_two_processes_measure_what_one_does(program):

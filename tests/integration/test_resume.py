@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from research.callbacks.metrics_log import MetricsLog
+from research.checkpoints.reading import load_checkpoint
 from research.models.checkpoint import Trained
 from research.precision import native_bfloat16
 
@@ -119,6 +120,42 @@ def test_killed_without_warning(program, mode):
     output = again.communicate(timeout=120)[0]
     assert again.returncode == 0, output
     assert_same(program, name, whole)
+
+
+def test_a_damaged_last_checkpoint(program, monkeypatch, caplog):
+    """It is passed over with a line, and the run goes on from the one before it; so it does with the last one gone."""
+    more = ["--trainer.max_steps", "8", "--run.checkpoint_every", "3"]
+    assert program("fit", "sound", *more) == 0
+    log, stop = MetricsLog.on_train_batch_end, {}
+
+    def signal_self(self, trainer, *args):
+        log(self, trainer, *args)
+        if trainer.fit_loop.epoch_loop.batch_progress.total.ready == stop.get("at"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(MetricsLog, "on_train_batch_end", signal_self)
+    for damage in ("torn", "altered", "lost"):
+        stop["at"] = 4
+        assert program("fit", damage, *more) == 128 + signal.SIGTERM
+        stop.clear()
+        last = program.run_folder(damage) / "checkpoints" / "last.ckpt"
+        previous, content = last.with_name("previous.ckpt"), bytearray(last.read_bytes())
+        if damage == "torn":
+            last.write_bytes(content[: len(content) // 2])
+        elif damage == "altered":
+            content[len(content) // 2] ^= 1
+            last.write_bytes(content)
+            assert program("fit", damage, *more, "--ckpt_path", str(last)) == 2  # not replaced: it is asked for by name
+        else:
+            last.unlink()
+        (last.parent / ".last.ckpt.new").write_bytes(content[:1000])  # as a kill leaves it
+        caplog.clear()
+        assert program("fit", damage, *more, "--ckpt_path", "last") == 0
+        (line,) = (m for m in caplog.messages if "used instead" in m)
+        assert line.startswith(f"--ckpt_path {last}: ") and line.endswith(f"; used instead: {previous}, of step 3")
+        assert_same(program, damage, "sound")
+        assert sorted(path.name for path in last.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]
+        assert [load_checkpoint(path)["global_step"] for path in (last, previous)] == [8, 6]
 
 
 def test_stopped_between_accumulated_batches(program, monkeypatch):

@@ -63,7 +63,7 @@ def test_resumed_run_is_the_same_run(program, monkeypatch, kind):
     )
 
 
-FSDP = "{class_path: lightning.pytorch.strategies.FSDPStrategy, init_args: {sharding_strategy: FULL_SHARD}}"
+FSDP = "research.strategies.FSDP"
 
 
 @pytest.mark.parametrize("strategy", [FSDP, "deepspeed_stage_2"])
@@ -77,6 +77,10 @@ FSDP = "{class_path: lightning.pytorch.strategies.FSDPStrategy, init_args: {shar
         ("RecAdam", ["--model.optimisation.optimiser", "research.optimisers.RecAdam"]),
         ("WeightAverage", ["--trainer.callbacks+=research.callbacks.WeightAverage"]),
         ("Reptile", ["--trainer.callbacks+=research.callbacks.Reptile"]),
+        ("ObjectiveGradients", ["--trainer.callbacks+=research.callbacks.ObjectiveGradients"]),
+        ("chunk", ["--model.student.chunk", "2"]),
+        ("L2SP", ["--model.objectives.l2sp", "{class_path: research.objectives.L2SP}"]),
+        ("SMART", ["--model.objectives.s", "{class_path: research.objectives.SMART, init_args: {stream: intents}}"]),
     ],
 )
 def test_what_needs_the_model_whole_is_refused_where_it_is_divided(program, capsys, name, setting, strategy):

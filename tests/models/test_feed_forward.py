@@ -40,6 +40,10 @@ def test_states_and_gradients(model: Any, config: Any) -> None:
     hidden, expected = gradients(whole, ids)
     same, got = gradients(copy.deepcopy(blocks), ids)  # a copy, such as a teacher's, computes by its own weights
     assert seen == [7, 7, 4] * 2
+    seen.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        blocks.float()(ids)
+    assert seen == [3] * 2  # whole
     torch.testing.assert_close(same, hidden)
     for e, g in zip(expected, got, strict=True):
         torch.testing.assert_close(g, e)

@@ -102,7 +102,7 @@ def counting(
             return csv("e2e.csv", text="mr", target="ref")
         return csv("banking77/train.csv", text="text", label="category")
 
-    def counting(recipe: str, kind: str, vocabulary: int = VOCABULARY) -> Counted:
+    def counting(recipe: str, kind: str, vocabulary: int = VOCABULARY, **settings: int) -> Counted:
         work, counted = tmp_path_factory.mktemp(kind), Counted()
         tokenizer, sizes = SMALL[kind]
         tokens = {"kind": tokenizer, "vocab_size": VOCABULARY, "source": text}
@@ -118,7 +118,7 @@ def counting(
             model["teacher"]["init_args"] = {"backbone": str(work / "teacher")}
         for stream in config["data"]["streams"].values():
             own = {name: value for name, value in stream["init_args"].items() if name in OWN}
-            stream["init_args"] = {**own, "source": source(stream), "validation": 0.0}
+            stream["init_args"] = {**own, "source": source(stream), "validation": 0.0, **settings}
         config["trainer"] = {"max_steps": STEPS, "accelerator": "cpu", "limit_val_batches": 0,
                              "enable_progress_bar": False}  # fmt: skip
         config["run"] = {"wandb": "disabled", "folder": str(work / "runs")}

@@ -153,7 +153,7 @@ def kept(rows: int, length: int, heads: int = 2) -> int:
 @pytest.fixture(scope="module")
 def wide(counting: Callable[..., Any]) -> dict[int, Any]:
     """The four-loss step with two sizes of vocabulary."""
-    return {size: counting(STEP, "bert", size) for size in (8000, 16000)}
+    return {size: counting(STEP, "bert", size, batch_size=40) for size in (8000, 16000)}
 
 
 MATRICES = 9  # (masked positions, vocabulary) at once: logits of both, what their two losses keep, and gradients

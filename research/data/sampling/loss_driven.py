@@ -101,8 +101,9 @@ class LossDriven(Drawn):
 
     def _update(self, losses: np.ndarray, choices: np.ndarray) -> None:
         """Derive the shares of the block after the next from the losses (n,) of this one and their streams (n,)."""
-        for i in np.unique(choices):
-            loss = losses[choices == i].mean()
+        finite = np.isfinite(losses)  # a step that is not was left out
+        for i in np.unique(choices[finite]):
+            loss = losses[finite & (choices == i)].mean()
             if math.isnan(self._reference[i]):
                 self._reference[i] = loss
             self._excess[i] = max(loss - self._reference[i], 0.0)

@@ -1,0 +1,181 @@
+"""One run of the real program, begun anew by the same command after each fault, beside one that is left alone."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from research.evaluation.rows import rows_of
+from research.run import Run
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PATIENCE = 600.0  # seconds for a start, or an end, on however busy a machine
+CLOCKED = ("tokens_per_second", "waiting_for_data", "peak_memory_gb")  # figures that no two runs share
+
+
+@dataclass
+class Trial:
+    """A family in a mode of the mixture, on so many processes; ``folder`` takes its runs.
+
+    With ``torchrun`` the disturbed run is begun once, and torchrun begins it anew after each fault.
+    """
+
+    family: str
+    mode: str
+    processes: int
+    folder: Path
+    steps: int = 84
+    workers: int = 0
+    torchrun: bool = False
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def leave_alone(self) -> None:
+        with self.running("alone") as process:
+            finish(process)
+
+    def disturb(self, faults: Sequence[str], seed: int) -> bool:
+        """Let the faults come one after the other, each at a random step of its part; whether the end is the same."""
+        rng = random.Random(seed)
+        part = self.steps // (len(faults) + 1)
+        steps = [i * part + rng.randint(1, part) for i in range(len(faults))]
+        if self.torchrun:
+            with self.running("disturbed", restarts=len(faults)) as process:
+                for fault, step in zip(faults, steps, strict=True):
+                    self._strike(process, fault, step, rng)
+                finish(process)
+            return self.same()
+        for fault, step in zip(faults, steps, strict=True):
+            with self.running("disturbed") as process:
+                self._strike(process, fault, step, rng)
+        with self.running("disturbed") as process:
+            finish(process)
+        return self.same()
+
+    def same(self) -> bool:
+        """Whether each logged loss, and each last weight and moment, is that of the run left alone."""
+        (rows, weights), (others, theirs) = self._end("alone"), self._end("disturbed")
+        return rows == others and weights.keys() == theirs.keys() and all(
+            torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[name])) for name, value in weights.items()
+        )  # fmt: skip
+
+    def saved(self) -> int:
+        """The step of the disturbed run's last checkpoint."""
+        folder = self.newest("disturbed")
+        last = folder / "checkpoints" / "last.ckpt" if folder else None
+        return int(torch.load(last, weights_only=True)["global_step"]) if last and last.exists() else 0
+
+    def wait_for(self, process: "subprocess.Popen[str]", step: int) -> None:
+        """Until the disturbed run has logged a step."""
+        until = time.monotonic() + PATIENCE
+        while self._logged() < step:
+            if process.poll() is not None:
+                raise RuntimeError(f"ended before step {step}:\n{process.communicate()[0]}")
+            if time.monotonic() > until:
+                raise RuntimeError(f"did not come to step {step} in {PATIENCE:.0f} s")
+            time.sleep(0.003)
+
+    @contextmanager
+    def running(self, name: str, *more: str, restarts: int = 0) -> Iterator["subprocess.Popen[str]"]:
+        """The command, which goes on where the last one of this name has stopped."""
+        files = [HERE / f"{part}.yaml" for part in ("base", self.family, self.mode)]
+        line = [sys.executable]
+        if restarts:
+            line += ["-m", "torch.distributed.run", "--nproc-per-node", str(self.processes), "--master-port", "0"]
+            line += ["--max-restarts", str(restarts)]
+        line += ["-m", "research.cli", "fit", *(part for file in files for part in ("--config", str(file)))]
+        line += ["--run.folder", str(self.folder), "--run.name", name, "--trainer.max_steps", str(self.steps)]
+        line += ["--data.num_workers", str(self.workers), "--ckpt_path", "auto", *more]
+        if self.processes > 1:
+            line += ["--trainer.devices", str(self.processes), "--trainer.strategy", "ddp_find_unused_parameters_true"]
+        if self.mode != "joint":  # whose epochs end at validations
+            line += ["--trainer.check_val_every_n_epoch", "null"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        environment.pop("HYBRID_RUN_FOLDER", None)
+        process = subprocess.Popen(
+            line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                for part in (*psutil.Process(process.pid).children(recursive=True), process):
+                    part.kill()
+
+    def _strike(self, process: "subprocess.Popen[str]", fault: str, step: int, rng: random.Random) -> None:
+        self.wait_for(process, step)
+        time.sleep(0.02 * rng.random())  # so that it falls anywhere within a step, its validation or its checkpoint
+        main = psutil.Process(process.pid)
+        others = main.children(recursive=True)
+        struck = time.monotonic()
+        for victim, number in victims(fault, others if self.torchrun else [main, *others], rng):
+            victim.send_signal(number)
+        said = "" if self.torchrun else process.communicate(timeout=PATIENCE)[0]
+        _, left = psutil.wait_procs(others, PATIENCE)
+        seconds = time.monotonic() - struck
+        logged, saved = self._logged(), self.saved()
+        self.found.append(
+            {
+                "fault": fault,
+                "at step": logged,
+                "steps lost": logged - saved,
+                "seconds to end": round(seconds, 2),
+                "exit status": process.returncode,
+                "left running": len(left),
+                "said": [line for line in said.splitlines() if line.startswith(("error:", "stopped"))],
+            }
+        )
+
+    def newest(self, name: str) -> Path | None:
+        """The newest folder of a name: a run that ended before its first checkpoint begins anew in another one."""
+        versions = Run(name, str(self.folder)).versions()
+        return versions[-1] if versions else None
+
+    def _logged(self) -> int:
+        """The last step in the log of the disturbed run."""
+        folder = self.newest("disturbed")
+        rows = rows_of(folder / "metrics.csv") if folder and (folder / "metrics.csv").exists() else []
+        return int(rows[-1]["step"]) if rows else 0
+
+    def _end(self, name: str) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        """What was logged, without what a clock decides, and the last weights and moments."""
+        folder = self.newest(name)
+        assert folder is not None
+        with (folder / "metrics.csv").open(newline="") as file:
+            rows = [{k: v for k, v in row.items() if k not in CLOCKED} for row in csv.DictReader(file)]
+        saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+        moments = saved["optimizer_states"][0]["state"]
+        return rows, saved["state_dict"] | {f"{i}.{k}": v for i, state in moments.items() for k, v in state.items()}
+
+
+def victims(
+    fault: str, processes: Sequence[psutil.Process], rng: random.Random
+) -> list[tuple[psutil.Process, signal.Signals]]:
+    """Which of a run's processes a fault strikes, and by which signal; the first is the one that was started."""
+    if fault == "all":
+        return [(process, signal.SIGKILL) for process in processes]
+    if fault == "SIGTERM":
+        return [(processes[0], signal.SIGTERM)]
+    if fault == "worker":  # forked by the run: it has the same command line
+        line = processes[0].cmdline()
+        return [(rng.choice([p for p in processes[1:] if p.cmdline() == line]), signal.SIGKILL)]
+    rank = fault.removeprefix("rank ")
+    of_rank = [p for p in processes if p.environ().get("LOCAL_RANK", "0") == rank]
+    return [(min(of_rank, key=lambda p: p.create_time()), signal.SIGKILL)]
+
+
+def finish(process: "subprocess.Popen[str]") -> None:
+    said = process.communicate(timeout=PATIENCE)[0]
+    if process.returncode:
+        raise RuntimeError(f"failed with status {process.returncode}:\n{said}")
