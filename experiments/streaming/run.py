@@ -8,7 +8,7 @@ Writes results.json and results.md. The server runs on the same machine, so its 
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,6 +47,11 @@ def write_corpus(folder: Path, kind: str, documents: int, texts: list[str]) -> N
             path.write_bytes(zstandard.compress(plain.encode()))
 
 
+def peak() -> float:
+    """The most memory that this process had, in MB; unlike that of getrusage, not its parent's."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1e3  # type: ignore[index]
+
+
 def read(url: str, kind: str, place: list[int], pools: int | None) -> dict[str, Any]:
     """Read a pass, or some pools from a place on; what a process of its own does and prints."""
     import numpy as np
@@ -55,7 +60,7 @@ def read(url: str, kind: str, place: list[int], pools: int | None) -> dict[str, 
     from research.data.texts import Kept, Place, Texts
 
     source = getattr(sources, SOURCES[kind])(url)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     texts = Texts(source, Kept(0.0, 0, np.zeros(0, np.uint64)), LENGTH * 2, BUFFER, 16, [0])
     count, places, first = 0, list[list[int]](), 0.0
     start, processor = time.perf_counter(), time.process_time()
@@ -66,9 +71,8 @@ def read(url: str, kind: str, place: list[int], pools: int | None) -> dict[str, 
         places.append(list(pool.place))
         count += sum(map(len, pool.batches))
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"documents": count, "seconds": seconds, "processor": processor, "first": first,
-            "grown": (peak - before) / 1e3, "places": places}  # fmt: skip
+            "grown": peak() - before, "places": places}  # fmt: skip
 
 
 def child(environment: dict[str, str], *arguments: Any) -> dict[str, Any]:
