@@ -93,8 +93,8 @@ class Planning(TrainingCLI):
             storage=number("--storage", config.storage),
         )
         memory = memory or (given.memory if given else psutil.virtual_memory().total)
-        told = as_data(divided, taller, batch, pace, memory)
-        print(json.dumps(told, indent=2) if config.json else as_text(told))
+        plan = as_data(divided, taller, batch, pace, memory)
+        print(json.dumps(plan, indent=2) if config.json else as_text(plan))
 
     def _counts(self, precision: str, rows: Mapping[str, int]) -> Counts:
         """The counts of a step whose streams give so many rows each."""
