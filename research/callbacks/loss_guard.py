@@ -140,10 +140,11 @@ class LossGuard(Callback, Whole):
         return None
 
     def _roll_back(self, trainer: Trainer, module: Any) -> None:
-        path = next(c.path for c in trainer.callbacks if isinstance(c, ResumeCheckpoint))  # type: ignore[attr-defined]
-        if not path.exists():
+        last = next(c for c in trainer.callbacks if isinstance(c, ResumeCheckpoint))  # type: ignore[attr-defined]
+        last.io.wait()
+        if not last.path.exists():
             return
-        saved = trainer.strategy.load_checkpoint(path)
+        saved = trainer.strategy.load_checkpoint(last.path)
         module.load_state_dict(saved["state_dict"])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, WeightAverage):
