@@ -39,7 +39,7 @@ def write_file(path: Path, save: Callable[[BinaryIO], object]) -> None:
     except BaseException as error:
         with suppress(OSError):
             remove(work)
-        # torch reports a failed write as a RuntimeError, and raises another one wherever it hears that a worker has died
+        # torch reports a failed write as a RuntimeError, and raises one anywhere when it hears that a worker has died
         if isinstance(error, OSError | RuntimeError) and "DataLoader worker" not in str(error):
             raise unwritten(path, error) from None
         raise
