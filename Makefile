@@ -15,7 +15,7 @@ quickstart: $(INSTALLED) ## install, train the small example and its twin, test 
 	$(BIN)/python -m research.cli report --newest runs/quickstart-ce-only runs/quickstart
 
 test: $(INSTALLED) ## install and run the tests; PYTEST_ARGS="-m slow" for the long ones
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 lint: $(INSTALLED) ## check style, format and types
 	$(BIN)/ruff check
