@@ -61,12 +61,16 @@ NONE = {"mlm": 0.0, "nce": 0.0, "ce": 0.0}
 
 @pytest.mark.parametrize(("parts", "batches"), [(1, 1), (3, 2)])
 def test_against_the_gradients_of_each_objective_alone(fit: Callable[..., Seen], parts: int, batches: int) -> None:
-    """Whatever the weights, the parts, and the batches of a step are."""
-    alone = {name: fit({**NONE, name: 1.0}).backbone for name in NONE}
+    """Whatever the weights, the parts, and the batches of a step are, in which a batch has the share of its loss."""
+    plain = {name: fit({**NONE, name: 1.0}) for name in NONE}
+    alone = {name: seen.backbone for name, seen in plain.items()}
     weights = {"mlm": 3.0, "nce": 0.1, "ce": 1.0}
     figures = fit(weights, ObjectiveGradients(1, parts), accumulate_grad_batches=batches).figures[0]
     for name, vector in alone.items():
-        assert vector is not None and figures[f"gradient/{name}"] == pytest.approx(float(vector.norm()), rel=1e-4)
+        share = figures[f"loss/{name}"] / plain[name].figures[0][f"loss/{name}"]
+        assert (share != pytest.approx(1.0)) == (batches > 1 and name == "mlm")
+        assert vector is not None
+        assert figures[f"gradient/{name}"] == pytest.approx(share * float(vector.norm()), rel=1e-4)
     for pair in (("mlm", "nce"), ("mlm", "ce"), ("nce", "ce")):
         one, other = (alone[name] for name in pair)
         expected = float(torch.cosine_similarity(one, other, dim=0))  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ class Slow(Dataset[int]):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_slow_stream_is_named(workers: int, caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {*threading.enumerate()}
     monkeypatch.setattr(waiting, "PATIENCE", 0.4)
     parts = {name: Slow(name, at) for name, at in (("quick", None), ("slow", 3))}
     loader = WindowLoader(
@@ -41,7 +42,7 @@ def test_the_slow_stream_is_named(workers: int, caplog: Any, monkeypatch: pytest
     pattern = r"data.streams.slow: training has waited \d+ s for its next batch; is the source slow or out of reach\?"
     assert len(told) in (3, 4) and all(re.fullmatch(pattern, line) for line in told[:-1])  # after 0.4, 0.8 and 1.6 s
     assert re.fullmatch(r"data.streams.slow: training goes on after 2 s without a batch", told[-1])
-    assert not [t for t in threading.enumerate() if t.name == "waiting-for-data"]
+    assert not {t for t in threading.enumerate() if t.name == "waiting-for-data"} - before
 
 
 def test_a_quick_stream_says_nothing(caplog: Any) -> None:

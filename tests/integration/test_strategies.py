@@ -261,5 +261,5 @@ def test_a_folder_is_read_by_what_has_written_it(program, capsys, tmp_path):
     assert "a folder; name a file" in capsys.readouterr().err
     (tmp_path / "last.ckpt" / "meta.pt").touch()
     assert program("fit", "parts", "--ckpt_path", str(tmp_path / "last.ckpt")) == 2
-    assert "give the trainer.strategy that wrote it" in capsys.readouterr().err
+    assert "which only the strategy that wrote it reads" in capsys.readouterr().err
     assert not program.run_folder("parts").exists()
