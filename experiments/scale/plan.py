@@ -84,8 +84,14 @@ def main() -> None:
             for cached in (False, True):
                 name = f"{student} student, {teacher} teacher{' cached' if cached else ''}"
                 plans[name] = planned(student, folder, cached)
-    (HERE / "plans.json").write_text(json.dumps(plans, indent=1) + "\n")
-    lines = ["Made by `python experiments/scale/plan.py`.", "", *memory(plans), "", *pace(plans)]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    write(plans, commit.stdout.strip())
+
+
+def write(plans: dict[str, dict[str, Any]], commit: str) -> None:
+    (HERE / "plans.json").write_text(json.dumps({"commit": commit, "plans": plans}, indent=1) + "\n")
+    made = f"Made by `python experiments/scale/plan.py` at commit {commit}."
+    lines = [made, "", *memory(plans), "", *pace(plans)]
     (HERE / "plans.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
