@@ -66,12 +66,15 @@ def main() -> None:
     fits: dict[str, dict[str, dict[str, int]]] = json.loads(path.read_text())["fits"] if path.exists() else {}
     for model in args.models:
         for strategy in args.strategies:
-            fits.setdefault(model, {})[strategy] = measured(model, strategy)
+            fits.setdefault(model, {})[strategy] = found = measured(model, strategy)
+            path.write_text(json.dumps({"fits": fits}, indent=1) + "\n")
+            print(f"{model} {strategy}: {found['held'] / 1e9:.3f} GB held", flush=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     plans = {model: {strategy: planned(model, strategy) for strategy in fits[model]} for model in fits}
-    told = {"torch": torch.__version__, "fits": fits, "plans": plans}
+    told = {"torch": torch.__version__, "commit": commit.stdout.strip(), "fits": fits, "plans": plans}
     path.write_text(json.dumps(told, indent=1) + "\n")
     lines = [
-        f"Made by `python experiments/scale/measure.py`, torch {told['torch']}.",
+        f"Made by `python experiments/scale/measure.py` at commit {told['commit']}, torch {told['torch']}.",
         "",
         "| model | strategy | plan, GB | held, GB | plan / held | resident, GB | plan / resident |",
         "|---|---|---|---|---|---|---|",
