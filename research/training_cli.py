@@ -1,7 +1,6 @@
 """fit, validate, test and predict: the YAML becomes a trainer, a module and a mixture."""
 
 import logging
-import multiprocessing
 import os
 import shutil
 import sys
@@ -74,8 +73,6 @@ class TrainingCLI(LightningCLI):
                 load_from_checkpoint_support=False,
             )
         except BaseException:
-            for worker in multiprocessing.active_children():
-                worker.kill()  # a loader's, if another one has died: the exit would wait for it
             finish(failed=True)
             self._remove_stillborn()
             raise

@@ -96,7 +96,8 @@ class Trial:
             line += ["--max-restarts", str(restarts)]
         line += ["-m", "research.cli", "fit", *(part for file in files for part in ("--config", str(file)))]
         line += ["--run.folder", str(self.folder), "--run.name", name, "--trainer.max_steps", str(self.steps)]
-        line += ["--data.num_workers", str(self.workers), "--ckpt_path", "auto", *more]
+        line += ["--data.num_workers", str(self.workers), "--data.cache", str(self.folder / "tokens")]
+        line += ["--ckpt_path", "auto", *more]
         if self.processes > 1:
             line += ["--trainer.devices", str(self.processes), "--trainer.strategy", "ddp_find_unused_parameters_true"]
         if self.mode != "joint":  # whose epochs end at validations

@@ -39,10 +39,18 @@ def write_file(path: Path, save: Callable[[BinaryIO], object]) -> None:
     except BaseException as error:
         with suppress(OSError):
             remove(work)
-        # torch reports a failed write as a RuntimeError, and raises one anywhere when it hears that a worker has died
-        if isinstance(error, OSError | RuntimeError) and "DataLoader worker" not in str(error):
+        if (death := of_a_worker(error)) is not None:
+            raise death from None
+        if isinstance(error, OSError | RuntimeError):  # torch reports a failed write as a RuntimeError
             raise unwritten(path, error) from None
         raise
+
+
+def of_a_worker(error: BaseException | None) -> BaseException | None:
+    """The error, if that led to this one, which torch raises anywhere when it hears that a loader's worker has died."""
+    while error is not None and "DataLoader worker" not in str(error):
+        error = error.__context__
+    return error
 
 
 def unfinished(path: Path) -> Path:

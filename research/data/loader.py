@@ -1,6 +1,8 @@
 """The loaders of training: where they stand, how long they were waited for, and which batches one gradient adds up."""
 
+import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,9 +19,23 @@ StepBatches = dict[str, Batch | None]
 
 
 def outlive_signals(worker: int) -> None:
-    """Who stops a job signals all its processes, and what is saved then still needs the loader's."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    """Who stops a job signals all its processes, and what is saved then still needs the loader's.
+
+    A worker ends by its parent's SIGTERM alone, which is how the exit of a run that has failed ends it.
+    """
+    for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # it tells who has sent a signal
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    parent = os.getppid()
+
+    def obey() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=obey, name="obey-parent", daemon=True).start()
 
 
 class ResumableLoader(DataLoader):
