@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from lightning.pytorch.utilities import CombinedLoader
@@ -44,7 +44,7 @@ class ResumableLoader(DataLoader):
     watch: Watch | None = None  # is told when a batch is asked for, and when it has come
 
     def __iter__(self) -> Any:
-        batches, stream = super().__iter__(), cast(Stream, self.dataset)
+        batches, stream = told_of_deaths(super().__iter__()), cast(Stream, self.dataset)
         return batches if self.watch is None else self.watch.over(stream.name, batches)
 
     def state_dict(self) -> dict[str, int]:
@@ -52,6 +52,21 @@ class ResumableLoader(DataLoader):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         pass
+
+
+def told_of_deaths(batches: Any) -> Iterator[Any]:
+    """The batches; where a worker has died while it sent one, the error says so as torch's own does."""
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (EOFError, OSError):
+            dead = [worker.pid for worker in getattr(batches, "_workers", ()) if not worker.is_alive()]
+            if not dead:
+                raise
+            raise RuntimeError(f"DataLoader worker (pid {dead[0]}) is gone") from None
+        yield batch
 
 
 def window(place: int, batches: int, accumulated: int) -> range:
