@@ -130,13 +130,19 @@ class HybridModule(LightningModule):
         """
         if len(batches) * self.trainer.world_size == 1:
             return
+        found, terms = dict[str, list[Batch]](), dict[str, Tensor]()
         for name, objective in ((n, o) for n, o in self._objectives() if not o.gathers):
-            found = [batch for each in batches if objective.due(each) and (batch := each.get(objective.stream))]
-            if found:
-                terms = torch.tensor([float(objective.terms(batch)) for batch in found], device=self.device)
-                shares = terms / averaged(terms.mean()).clamp_min(torch.finfo(terms.dtype).tiny)
-                for batch, share in zip(found, shares, strict=True):
-                    batch.shares[name] = share
+            counting = [batch for each in batches if objective.due(each) and (batch := each.get(objective.stream))]
+            if counting:
+                found[name] = counting
+                terms[name] = torch.tensor([float(objective.terms(batch)) for batch in counting], device=self.device)
+        if not terms:
+            return
+        means = averaged(torch.stack([own.mean() for own in terms.values()]))  # of all objectives in one exchange
+        for (name, own), mean in zip(terms.items(), means, strict=True):
+            shares = own / mean.clamp_min(torch.finfo(own.dtype).tiny)
+            for batch, share in zip(found[name], shares, strict=True):
+                batch.shares[name] = share
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         self._log_weights(self.weighting.backward(loss))

@@ -141,9 +141,7 @@ class Classification(Objective):
 
     def terms(self, batch: "Batch") -> float | Tensor:
         """Classes of unequal weight count by it, as in :func:`torch.nn.functional.cross_entropy`."""
-        if self.class_weights is None or batch.labels is None or batch.labels.dim() > 1:
-            return len(batch)
-        return self.class_weights[self._classes(batch.labels.to(self.class_weights.device))].sum()
+        return len(batch) if batch.labels is None else self._terms(self._classes(batch.labels))
 
     def forward(self, step: Step) -> Tensor:
         return self.loss(self._logits(step), self._labels(step))
@@ -153,8 +151,7 @@ class Classification(Objective):
 
     def gather(self, logits: Tensor, labels: Tensor) -> None:
         """Update the metrics with logits (N, C) and labels as :func:`classification_loss` takes them."""
-        weights = self.class_weights if labels.dim() == 1 else None
-        self.mean.update(self.loss(logits, labels), weight=len(labels) if weights is None else weights[labels].sum())
+        self.mean.update(self.loss(logits, labels), weight=self._terms(labels))
         p = logits.float().softmax(-1) if labels.dim() == 1 else logits.float().sigmoid()
         self.metrics.update(p.clamp(max=1 - 1e-7), labels.long())  # torchmetrics gives a confidence of 1 its own bin
 
@@ -171,7 +168,13 @@ class Classification(Objective):
         return self._classes(step.labels(self.stream))
 
     def _classes(self, labels: Tensor) -> Tensor:
-        return labels if self.classes is None else self.classes[labels]
+        return labels if self.classes is None else self.classes.to(labels.device)[labels]
+
+    def _terms(self, labels: Tensor) -> float | Tensor:
+        """Of labels as :func:`classification_loss` takes them."""
+        if self.class_weights is None or labels.dim() > 1:
+            return len(labels)
+        return self.class_weights.to(labels.device)[labels].sum()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """:func:`classification_loss` with the settings of the objective."""
