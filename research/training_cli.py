@@ -52,6 +52,9 @@ TRAINER_DEFAULTS = {
 class TrainingCLI(LightningCLI):
     """Parses, checks all that can be checked before a weight is loaded, then runs Lightning's trainer."""
 
+    model: HybridModule
+    datamodule: MixtureDataModule
+
     def __init__(self, arguments: list[str]) -> None:
         self.arguments = arguments
         self.created: Path | None = None  # the run's folder, if this process made it

@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from trial import HERE, ROOT, Trial
+from trial import HERE, Trial
+
+from research.ablation.results import commit
 
 FAULTS = {  # by what the run is started on
     "one process": ["all", "worker", "all", "SIGTERM", "all", "all"],
@@ -108,11 +110,6 @@ def summary(found: list[dict[str, Any]]) -> Iterable[Any]:
 
 def row(*cells: Any) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def commit() -> str:
-    line = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

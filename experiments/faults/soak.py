@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import psutil
-from drill import commit, row
+from drill import row
 from scipy import stats
 from trial import HERE, PATIENCE, Trial
 
+from research.ablation.results import commit
 from research.evaluation.plot import canvas, save
 
 EVERY = 5.0  # seconds between two samples

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from research.ablation.results import commit
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DATA = ROOT / "data"
@@ -169,10 +171,9 @@ def main() -> None:
 
 
 def write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     numbers = " ".join(map(str, args.processes))
     made = f"python experiments/processes/equality.py --steps {args.steps} --processes {numbers}"
-    results = {"command": made, "commit": commit.stdout.strip(), "seed": 11, "at most": MOST, "rows": rows}
+    results = {"command": made, "commit": commit(), "seed": 11, "at most": MOST, "rows": rows}
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     lines = [
         f"Made by `{made}` at commit {results['commit']}; seed 11, {args.steps} optimiser steps, float32, no dropout.",

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from research.ablation.results import commit
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MODELS = ("minilm", "gpt2", "t5")
@@ -69,9 +71,8 @@ def main() -> None:
             fits.setdefault(model, {})[strategy] = found = measured(model, strategy)
             path.write_text(json.dumps({"fits": fits}, indent=1) + "\n")
             print(f"{model} {strategy}: {found['held'] / 1e9:.3f} GB held", flush=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     plans = {model: {strategy: planned(model, strategy) for strategy in fits[model]} for model in fits}
-    told = {"torch": torch.__version__, "commit": commit.stdout.strip(), "fits": fits, "plans": plans}
+    told = {"torch": torch.__version__, "commit": commit(), "fits": fits, "plans": plans}
     path.write_text(json.dumps(told, indent=1) + "\n")
     lines = [
         f"Made by `python experiments/scale/measure.py` at commit {told['commit']}, torch {told['torch']}.",

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from research.ablation.results import commit
 from research.models.backbone import load_config, load_tokenizer
 from research.planning.quantity import duration, shown
 
@@ -84,13 +85,13 @@ def main() -> None:
             for cached in (False, True):
                 name = f"{student} student, {teacher} teacher{' cached' if cached else ''}"
                 plans[name] = planned(student, folder, cached)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    write(plans, commit.stdout.strip())
+    write(plans)
 
 
-def write(plans: dict[str, dict[str, Any]], commit: str) -> None:
-    (HERE / "plans.json").write_text(json.dumps({"commit": commit, "plans": plans}, indent=1) + "\n")
-    made = f"Made by `python experiments/scale/plan.py` at commit {commit}."
+def write(plans: dict[str, dict[str, Any]]) -> None:
+    here = commit()
+    (HERE / "plans.json").write_text(json.dumps({"commit": here, "plans": plans}, indent=1) + "\n")
+    made = f"Made by `python experiments/scale/plan.py` at commit {here}."
     lines = [made, "", *memory(plans), "", *pace(plans)]
     (HERE / "plans.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

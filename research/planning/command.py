@@ -9,10 +9,8 @@ import psutil
 from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
-from research.data.mixture import MixtureDataModule
 from research.errors import UserError
 from research.models.teachers import CachedTeacher
-from research.module import HybridModule
 from research.planning.devices import DEVICES, device, measured_peak
 from research.planning.pace import Pace
 from research.planning.quantity import number
@@ -26,9 +24,6 @@ MIXED = {"bf16-mixed": "bf16-true", "16-mixed": "16-true", "16": "16-true"}  # t
 
 class Planning(TrainingCLI):
     """Reads a config as ``fit`` does, and counts a step of it without data, weights or the devices."""
-
-    model: HybridModule
-    datamodule: MixtureDataModule
 
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(["fit", *arguments])

@@ -13,7 +13,6 @@ from research.data.inspect.figures import figures_of
 from research.data.inspect.forecast import forecast
 from research.data.inspect.plots import draw_lengths, draw_mixture
 from research.data.inspect.report import as_markdown, as_text, sections
-from research.data.mixture import MixtureDataModule
 from research.data.task import TaskDataModule
 from research.errors import UserError
 from research.training_cli import TrainingCLI
@@ -21,8 +20,6 @@ from research.training_cli import TrainingCLI
 
 class Inspection(TrainingCLI):
     """Writes ``inspect.md``, ``lengths.png`` and ``mixture.png``, and prints what the first one says."""
-
-    datamodule: MixtureDataModule
 
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(["fit", *arguments])

@@ -11,7 +11,6 @@ import pyarrow as pa
 from lightning import Trainer
 
 from research.data.augment.words import words_of
-from research.data.mixture import MixtureDataModule
 from research.data.sources import Source
 from research.data.stream_module import StreamDataModule
 from research.data.tokenised import Column
@@ -20,8 +19,6 @@ from research.training_cli import TrainingCLI
 
 class Streams(TrainingCLI):
     """The streams of a run, split as it split them; a tokenizer is loaded, and no weights."""
-
-    datamodule: MixtureDataModule
 
     def __init__(self, run: Path) -> None:
         super().__init__(["fit", "--config", str(run / "config.yaml")])

@@ -10,7 +10,6 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from research.data.cache import key
-from research.data.mixture import MixtureDataModule
 from research.data.sampling.loss_driven import LossDriven
 from research.data.shards import explained
 from research.data.tokenised import tokenizer_fingerprint
@@ -19,15 +18,11 @@ from research.models.teachers.cached import CachedTeacher
 from research.models.teachers.caching.manifest import Manifest
 from research.models.teachers.caching.recorder import Recorder
 from research.models.teachers.caching.writer import Writer
-from research.module import HybridModule
 from research.training_cli import TrainingCLI
 
 
 class Caching(TrainingCLI):
     """A fit whose module is set up as for training, and whose batches are only shown to the teacher."""
-
-    model: HybridModule
-    datamodule: MixtureDataModule
 
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(["fit", *arguments])
