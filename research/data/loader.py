@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
 from typing import Any, cast
 
 from lightning.pytorch.utilities import CombinedLoader
@@ -62,10 +63,11 @@ def told_of_deaths(batches: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except (EOFError, OSError):
-            dead = [worker.pid for worker in getattr(batches, "_workers", ()) if not worker.is_alive()]
+            workers = {worker.sentinel: worker.pid for worker in getattr(batches, "_workers", ())}
+            dead = connection.wait(list(workers), timeout=1)  # its files close before the system calls it dead
             if not dead:
                 raise
-            raise RuntimeError(f"DataLoader worker (pid {dead[0]}) is gone") from None
+            raise RuntimeError(f"DataLoader worker (pid {workers[dead[0]]}) is gone") from None
         yield batch
 
 

@@ -21,7 +21,7 @@ def test_a_loader_worker_is_killed(script: Any, tmp_path: Path) -> None:
     trial.leave_alone()
     assert trial.disturb(["worker"], seed=1)
     (fault,) = trial.found
-    assert fault["exit status"] == 1 and 0 <= fault["steps lost"] <= 5 and not fault["left running"]
+    assert fault["exit status"] == 1 and 0 <= fault["steps lost"] <= 5 and not fault["left running"], fault
     (told,) = fault["said"]
     assert told.startswith("error: a loader's worker (pid ") and told.endswith("--ckpt_path last")
     metrics = trial.newest("disturbed") / "metrics.csv"

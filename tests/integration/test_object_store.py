@@ -24,7 +24,7 @@ FILES, STEPS, STOP = 14, 34, 31  # of about 38 steps in a pass
 
 @pytest.fixture(scope="module")
 def store(slices: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     pytest.importorskip("moto.server")
     folder = tmp_path_factory.mktemp("s") / "corpus"
     folder.mkdir()
@@ -38,6 +38,7 @@ def store(slices: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         for name, value in store.environment.items():
             patch.setenv(name, value)
         patch.setattr(streaming, "SAMPLE", 10)
+        s3fs.S3FileSystem.clear_instance_cache()  # another server's
         yield store
 
 
