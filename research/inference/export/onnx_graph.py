@@ -1,0 +1,45 @@
+"""``model.onnx``: the graph for ONNX Runtime, with any number of texts of any length."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from research.errors import UserError
+from research.inference.export.given import Given, Use, agreement
+from research.inference.export.graph import WITHIN, Graph, example, save_tokenizer
+
+FORMAT = "onnx"
+CODE = """\
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+session = onnxruntime.InferenceSession("FOLDER/model.onnx")
+batch = tokenizer(["a text"], padding=True, truncation=True, return_tensors="np")
+(OUTPUT,) = session.run(None, {one.name: batch[one.name] for one in session.get_inputs()})"""
+
+
+def write(given: Given, folder: Path) -> Use:
+    """The graph, and the tokenizer; ONNX Runtime has run it on random texts."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise UserError("--format onnx needs the extra: pip install 'hybrid-fine-tuning[onnx]'") from None
+    graph = Graph(given)
+    inputs, axes = example(graph)
+    path = folder / "model.onnx"
+    program: Any = torch.onnx.export(
+        graph, inputs, dynamo=True, verbose=False, input_names=graph.inputs, output_names=[graph.output],
+        dynamic_shapes=tuple(axes.values()), external_data=False,
+    )  # fmt: skip
+    program.save(path)
+    save_tokenizer(given, folder)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(batch: Any) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {name: batch[name].numpy() for name in graph.inputs})[0])
+
+    ours, theirs = given.compared(folder, run)
+    return Use("onnx", None, CODE.replace("OUTPUT", graph.output), agreement(FORMAT, graph.output, ours, theirs, WITHIN))
