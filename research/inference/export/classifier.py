@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 
 from research.data.stream import StreamInfo
 from research.errors import UserError
+from research.inference.export.plain import filled
 
 TANH = 2.0**-16  # what logits are multiplied by before a tanh
 BESIDE = 2.0**14  # the values beside which logits are small to a norm
@@ -50,11 +52,8 @@ def classifier(model: Any, linear: nn.Linear, info: StreamInfo, pooling: str) ->
     """
     kind = model.config.model_type
     if (kind, pooling) not in WAYS:
-        known = ", ".join(f"{k} by {p}" for k, p in WAYS)
-        raise UserError(
-            f"--format transformers: Transformers has no classifier over {kind} pooled by {pooling} ({known}); "
-            "use --format onnx, torch or sentence-transformers"
-        )
+        lack = f"Transformers has no classifier over {kind} pooled by {pooling}"
+        raise UserError(f"--format transformers: {lack}; use --format onnx, torch or sentence-transformers")
     pairs, width = len(linear.bias), len(linear.weight[0])
     if 2 * pairs + 2 > width:
         raise UserError(f"--format transformers: {pairs} labels are too many for {width} units; use --format onnx")
@@ -67,23 +66,12 @@ def classifier(model: Any, linear: nn.Linear, info: StreamInfo, pooling: str) ->
     return WAYS[kind, pooling](model, config, head, pooling).eval()
 
 
-def _made(model: Any, config: Any) -> Any:
-    """A classifier with the base of a language model; what that has not is zero."""
-    from transformers import AutoModelForSequenceClassification
-
-    made: Any = AutoModelForSequenceClassification.from_config(config)
-    own = made.base_model.state_dict()
-    given = model.base_model.state_dict()
-    made.base_model.load_state_dict({**{k: torch.zeros_like(v) for k, v in own.items()}, **given})
-    return made.to(model.dtype)
-
-
 def _through_tanh(model: Any, config: Any, head: Head, pooling: str) -> Any:
     """BERT and RoBERTa: the first token's state, a linear map, a tanh and another one."""
     weight, bias = head.weight, head.bias
     if pooling == "mean":
         config.num_hidden_layers += 1
-    made = _made(model, config)
+    made = filled(AutoModelForSequenceClassification.from_config(config), model)
     if pooling == "mean":
         weight, bias = _averaging(made.base_model.encoder.layer, head)
     bert = hasattr(made, "bert")
@@ -121,7 +109,7 @@ def _through_norm(model: Any, config: Any, head: Head, pooling: str) -> Any:
     """ModernBERT: the pooled state, a linear map, a norm and another map."""
     config.classifier_pooling = {"mean": "mean", "first": "cls"}[pooling]
     config.classifier_bias, config.classifier_activation = True, "linear"
-    made = _made(model, config)
+    made = filled(AutoModelForSequenceClassification.from_config(config), model)
     twice, beside, spread = _beside(len(head.bias), head.weight.shape[1])
     _fill(made.head.dense, twice @ head.weight, twice @ head.bias + beside)
     made.head.norm.weight.fill_(spread)
@@ -147,7 +135,7 @@ def _beside(count: int, width: int) -> tuple[Tensor, Tensor, float]:
 
 def _at_the_end(model: Any, config: Any, head: Head, pooling: str) -> Any:
     """GPT-2: a map of the last token's state without a bias, which that of the last norm can stand for."""
-    made = _made(model, config)
+    made = filled(AutoModelForSequenceClassification.from_config(config), model)
     weight, offset = head.scale * head.weight, head.scale * head.bias + head.shift
     made.score.weight.copy_(weight)
     made.transformer.ln_f.bias.add_(torch.linalg.lstsq(weight, offset[:, None], driver="gelsd").solution[:, 0])

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,9 @@ NO_TASK = "none"
 def main(arguments: list[str]) -> int:
     """Export the checkpoint named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m research.cli export", description=__doc__)
-    parser.add_argument("--ckpt", required=True, type=Path, help="such as runs/NAME/checkpoints/last.ckpt, or runs/NAME")
+    parser.add_argument(
+        "--ckpt", required=True, type=Path, help="such as runs/NAME/checkpoints/last.ckpt, or runs/NAME"
+    )
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="a new folder")
     parser.add_argument(
@@ -35,9 +38,19 @@ def main(arguments: list[str]) -> int:
         "(the others). The default is the only task there is, and none for sentence-transformers and gguf",
     )
     chosen = parser.parse_args(arguments)
+    quieten_libraries()
     export(chosen.ckpt, chosen.format, chosen.output, chosen.task)
     print(f"  written to {chosen.output}")
     return 0
+
+
+def quieten_libraries() -> None:
+    """No reports and bars of Transformers, nor what torch.onnx says of packages that are not needed."""
+    from transformers.utils import logging as of_transformers
+
+    of_transformers.set_verbosity_error()
+    of_transformers.disable_progress_bar()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 
 
 def export(checkpoint: Path, form: str, folder: Path, task: str | None = None) -> None:
@@ -56,24 +69,25 @@ def export(checkpoint: Path, form: str, folder: Path, task: str | None = None) -
     given = Given(model, chosen_task(model, form, task))
     with whole(folder) as work:
         use = importlib.import_module(f"research.inference.export.{FORMATS[form]}").write(given, work)
-        write_card(checkpoint, given, use, work)
+        write_card(checkpoint, given, use, work, folder.name)
     print(f"  {use.checked}")
 
 
 def chosen_task(model: "Model", form: str, task: str | None) -> str | None:
-    """The task that is meant, or none.
+    """The task that is meant, or none. One that is written needs a language model, which ``transformers`` alone gives.
 
     Raises:
         UserError: if there is no such task, or there are several.
     """
-    if task == NO_TASK or (task is None and (form in ("sentence-transformers", "gguf") or not model.tasks)):
+    tasks = [n for n, info in model.tasks.items() if form == "transformers" or info.problem != "generate"]
+    if task == NO_TASK or (task is None and (form in ("sentence-transformers", "gguf") or not tasks)):
         return None
-    known = ", ".join([*model.tasks, NO_TASK])
-    if task is None and len(model.tasks) > 1:
+    known = ", ".join([*tasks, NO_TASK])
+    if task is None and len(tasks) > 1:
         raise UserError(f"--task: give one of {known}")
-    if task is not None and task not in model.tasks:
-        raise UserError(f"--task {task}: the run has no such task; give one of {known}")
-    return task or next(iter(model.tasks))
+    if task is not None and task not in tasks:
+        raise UserError(f"--task {task}: the run has no such task for {form}; give one of {known}")
+    return task or tasks[0]
 
 
 @contextmanager

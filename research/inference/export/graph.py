@@ -1,6 +1,5 @@
 """Encoder, pooling and head as one module of tensors, for programs without Transformers."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +8,6 @@ from torch.nn import functional as F
 
 from research.inference.export.given import Given
 from research.inference.export.plain import plain
-from research.inference.export.tokenizer import framing
 from research.models.pooling import pooled
 
 WITHIN = 1e-4  # of logits and embeddings, beside the largest of them
@@ -29,12 +27,17 @@ class Graph(nn.Module):
         self.head = None if given.head is None else _in_units(given)
         self.inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if student.has_types else [])]
         self.output = "sentence_embedding" if self.head is None else "logits"  # unlike any node of the graph
+        self.labels = [] if given.info is None or self.head is None else list(given.info.labels)
+        self.what = "embeddings" if self.head is None else "logits"
         self.eval().requires_grad_(False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         out = self.base(
-            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=self.pooling == "first_last", **types
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            output_hidden_states=self.pooling == "first_last",
+            **types,
         )
         states = out.last_hidden_state
         if self.pooling == "first_last":
@@ -64,7 +67,3 @@ def example(graph: Graph) -> tuple[tuple[Tensor, ...], dict[str, dict[int, Any]]
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     texts, length = torch.export.Dim.DYNAMIC, torch.export.Dim.DYNAMIC
     return tuple(made[name] for name in graph.inputs), {name: {0: texts, 1: length} for name in graph.inputs}
-
-
-def save_tokenizer(given: Given, folder: Path) -> None:
-    framing(given.student, given.max_length).save_pretrained(folder)

@@ -1,6 +1,5 @@
 """The student in classes of Transformers alone, without what training put into them."""
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,14 @@ def plain(student: "Student") -> "PreTrainedModel":
     return made.to(model.dtype).eval()
 
 
+@torch.no_grad()
+def filled(made: Any, model: Any) -> Any:
+    """A model of Transformers with the base of another; what that base has not is zero."""
+    lacking = {name: torch.zeros_like(value) for name, value in made.base_model.state_dict().items()}
+    made.base_model.load_state_dict(lacking | model.base_model.state_dict())
+    return made.to(model.dtype).eval()
+
+
 def _bert(config: Any) -> "PreTrainedModel":
     from transformers import BertConfig, BertForMaskedLM
 
@@ -60,7 +67,7 @@ def _of_bert(model: Any) -> dict[str, Tensor]:
     embeddings, start = model.transformer.embeddings, "bert.embeddings."
     if embeddings.sinusoidal:
         named[f"{start}position_embeddings.weight"] = embeddings.position_table
-        named[f"{start}word_embeddings.weight"] = embeddings.word_embeddings.weight * math.sqrt(model.config.hidden_size)
+        named[f"{start}word_embeddings.weight"] = embeddings.word_embeddings.weight * embeddings.scale
     if embeddings.token_type_embeddings is None:
         named[f"{start}token_type_embeddings.weight"] = torch.zeros(1, model.config.hidden_size)
     named["cls.predictions.bias"] = named["cls.predictions.decoder.bias"]

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModel
 
 from research.errors import UserError
 from research.inference.export.given import Given, Use, agreement
-from research.inference.export.plain import plain
+from research.inference.export.plain import filled, plain
 from research.inference.export.tokenizer import framing
 
 FORMAT = "sentence-transformers"
@@ -47,15 +48,25 @@ def write(given: Given, folder: Path) -> Use:
         after.append(linear(deviation * given.head.weight, deviation * given.head.bias + mean))
     with tempfile.TemporaryDirectory() as base:
         model: Any = plain(student)
-        (model if student.family.name == "encoder-decoder" else model.base_model).save_pretrained(base)
+        whole = student.family.name == "encoder-decoder"
+        (model if whole else filled(AutoModel.from_config(model.config), model)).save_pretrained(base)
         framing(student, given.max_length).save_pretrained(base)
-        modules = [Transformer(base, max_seq_length=given.max_length), Pooling(width, POOLINGS[student.pooling]), *after]
+        modules = [
+            Transformer(base, max_seq_length=given.max_length),
+            Pooling(width, POOLINGS[student.pooling]),
+            *after,
+        ]
         SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder), create_model_card=False)
     reread = SentenceTransformer(str(folder), device="cpu")
-    ours, theirs = given.compared(folder, lambda batch: torch.from_numpy(reread.encode(batch)), read=False)
+
+    def run(texts: list[str], seconds: list[str] | None) -> torch.Tensor:
+        batch: list[Any] = texts if seconds is None else [list(pair) for pair in zip(texts, seconds, strict=True)]
+        return torch.from_numpy(reread.encode(batch, show_progress_bar=False))
+
+    ours, theirs = given.compared(run)
     largest = max(1.0, float(abs(ours).max()))
     what = "embeddings" if given.head is None else "logits"
     return Use(
         "sentence-transformers", "sentence-similarity", CODE,
-        agreement(FORMAT, f"{what}, beside the largest,", ours / largest, theirs / largest, WITHIN),
+        agreement(FORMAT, f"{what} of random texts, beside the largest,", ours / largest, theirs / largest, WITHIN),
     )  # fmt: skip

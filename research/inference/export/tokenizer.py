@@ -1,6 +1,9 @@
 """The student's tokenizer, which adds the special tokens that texts had in training."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +42,13 @@ def framing(student: "Student", max_length: int | None) -> "PreTrainedTokenizerB
     names_of_inputs = ["input_ids", *(["token_type_ids"] if student.has_types else []), "attention_mask"]
     tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names_of_inputs  # the latter is saved
     return tokenizer
+
+
+def reader(folder: Path) -> Callable[[list[str], list[str] | None], Any]:
+    """What reads texts, or pairs with their seconds, as tensors, by the tokenizer that a folder has."""
+    from transformers import AutoTokenizer
+
+    return partial(AutoTokenizer.from_pretrained(folder), return_tensors="pt", padding=True, truncation=True)
 
 
 def _template(student: "Student", pair: bool) -> tuple[list[int], int]:

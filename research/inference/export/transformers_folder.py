@@ -11,7 +11,7 @@ from research.data.tokenised import encode
 from research.inference.export.classifier import classifier
 from research.inference.export.given import LONGEST, Given, Use, agreement
 from research.inference.export.plain import plain
-from research.inference.export.tokenizer import framing
+from research.inference.export.tokenizer import framing, reader
 
 FORMAT = "transformers"
 WITHIN = 1e-5  # of probabilities, and of vocabulary logits beside the largest of them
@@ -21,6 +21,7 @@ from transformers import pipeline
 
 classify = pipeline("text-classification", model="FOLDER", top_k=None)
 print(classify(["a text"], truncation=True))"""
+PRECISION = "Run it in float32 or bfloat16: the numbers that hold its head are out of float16's range."
 LANGUAGE_MODEL = """\
 from transformers import AUTO, AutoTokenizer
 
@@ -42,7 +43,7 @@ def write(given: Given, folder: Path) -> Use:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if head is not None:
-        return Use("transformers", "text-classification", CLASSIFIER, _answers(given, folder))
+        return Use("transformers", "text-classification", CLASSIFIER, _answers(given, folder), PRECISION)
     family = given.student.family
     code = LANGUAGE_MODEL.replace("AUTO,", f"{family.auto_class},").replace("AUTO.", f"{family.auto_class}.")
     return Use("transformers", PIPELINES[family.name], code, _vocabulary_logits(given, folder))
@@ -52,7 +53,9 @@ def _pad(model: Any, tokenizer: Any, end: int) -> None:
     """Give a token of its own to padding: Transformers takes the last other one for a text's last."""
     if tokenizer.pad_token_id == end:
         tokenizer.add_special_tokens({"pad_token": "<|padding|>"})
-        model.resize_token_embeddings(max(len(tokenizer), len(model.get_input_embeddings().weight)), mean_resizing=False)
+        model.resize_token_embeddings(
+            max(len(tokenizer), len(model.get_input_embeddings().weight)), mean_resizing=False
+        )
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
@@ -63,12 +66,13 @@ def _answers(given: Given, folder: Path) -> str:
 
     assert given.info is not None
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    pair = [torch.from_numpy(logits) for logits in given.compared(folder, lambda batch: model(**batch).logits)]
+    read = reader(folder)
+    pair = [torch.from_numpy(z) for z in given.compared(lambda *texts: model(**read(*texts)).logits)]
     if given.info.problem == "regress":
         ours, theirs = (values / max(1.0, float(pair[0].abs().max())) for values in pair)
-        return agreement(FORMAT, "values, beside the largest,", ours, theirs, WITHIN)
+        return agreement(FORMAT, "values of random texts, beside the largest,", ours, theirs, WITHIN)
     ours, theirs = (z.softmax(-1) if given.info.problem == "classify" else z.sigmoid() for z in pair)
-    return agreement(FORMAT, "probabilities", ours, theirs, WITHIN)
+    return agreement(FORMAT, "probabilities of random texts", ours, theirs, WITHIN)
 
 
 @torch.no_grad()
@@ -91,4 +95,6 @@ def _vocabulary_logits(given: Given, folder: Path) -> str:
     real = torch.ones_like(tokens.decoder_ids, dtype=torch.bool) if apart else tokens.mask
     ours = student.vocabulary_head(student(tokens).hidden[real]).logits
     largest = max(1.0, float(ours.abs().max()))
-    return agreement(FORMAT, "vocabulary logits, beside the largest,", ours / largest, logits[real] / largest, WITHIN)
+    return agreement(
+        FORMAT, "vocabulary logits of random texts, beside the largest,", ours / largest, logits[real] / largest, WITHIN
+    )
