@@ -19,6 +19,7 @@ KINDS = {  # the hub's names of what a stream asks for
     "regress": "text-regression",
     "generate": "text-generation",
 }
+LANGUAGE = {"encoder": "fill-mask", "decoder": "text-generation", "encoder-decoder": "text-generation"}  # of the others
 PLACES = ("path", "paths", "package", "name", "backbone", "checkpoint")  # settings that say where something lies
 FOLDER = "FOLDER"  # what stands in lines of code for the folder that is written
 
@@ -47,6 +48,7 @@ def card(
     from jinja2 import Environment, StrictUndefined
 
     student = given.student
+    streams = [_stream(config, fit, given, each) for each in config["data"]["streams"]]
     objectives = [_objective(config, each) for each in config["model"]["objectives"]]
     values: dict[str, Any] = {
         "name": name,
@@ -67,8 +69,8 @@ def card(
         "teacher": _teacher(config),
         "fit": fit,
         "seed": config.get("seed_everything"),
-        "streams": [_stream(config, fit, given, each) for each in config["data"]["streams"]],
-        "kinds": {n: KINDS.get(info.problem, "fill-mask") for n, info in given.model.streams.items()},
+        "streams": streams,
+        "kinds": {s["name"]: KINDS.get(s["problem"], LANGUAGE[student.family.name]) for s in streams},
         "results": _results(test, {o["name"]: o["stream"] for o in objectives}),
         "forgetting": _forgetting(test),
         "max_length": given.max_length,

@@ -53,7 +53,7 @@ def write(given: Given, folder: Path) -> Use:
 
 
 def _tensors(model: Any, names: Any) -> dict[str, np.ndarray]:
-    """The weights by llama.cpp's names; of BERT those of its encoder, of GPT-2 without the output, which is tied."""
+    """The weights by llama.cpp's names; of BERT those of its encoder, of GPT-2 also the output where it is not tied."""
     found = dict[str, np.ndarray]()
     for name, value in model.base_model.state_dict().items():
         if name.endswith(TURNED):
@@ -61,6 +61,8 @@ def _tensors(model: Any, names: Any) -> dict[str, np.ndarray]:
         known = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert known is not None, name
         found[known] = value.to(torch.float32).contiguous().numpy()
+    if model.config.model_type == "gpt2" and not model.config.tie_word_embeddings:
+        found["output.weight"] = model.lm_head.weight.detach().float().numpy()
     return found
 
 

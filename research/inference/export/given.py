@@ -108,7 +108,6 @@ def agreement(form: str, what: str, ours: np.ndarray, theirs: np.ndarray, within
     """
     apart = float(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)).max())
     if not apart <= within:
-        raise UserError(
-            f"--format {form}: {what} differ from the student's by {apart:.2g}, above {within:g}; not written"
-        )
+        far = f"differ from the student's by {apart:.2g}, above {within:g}"
+        raise UserError(f"--format {form}: {what} {far}; nothing is written")
     return f"{what} differ from the student's by {apart:.1g} at most"

@@ -60,5 +60,7 @@ def test_a_program_runs_for_all_shapes(given, tmp_path, kind):
 def test_what_answers_otherwise_is_refused(given, tmp_path, monkeypatch):
     asked = given("bert", "classify", "mean")
     monkeypatch.setattr("research.inference.export.classifier.STATES", 2.0**-4)
-    with pytest.raises(UserError, match=r"probabilities differ from the student's by [\d.e-]+, above 1e-05; nothing"):
+    with pytest.raises(
+        UserError, match=r"probabilities of random texts differ from the student's by [\d.e-]+, above 1e-05; nothing"
+    ):
         transformers_folder.write(asked, tmp_path)

@@ -23,7 +23,7 @@ def test_transformers_reads_gpt2_from_it(given, tmp_path):
 
     from research.inference.export.gguf_file import write
 
-    asked = given("gpt2")
+    asked = given("gpt2", architecture={"n_positions": 1024})  # as that reader takes it to be
     write(asked, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf").eval()
     ids = torch.randint(5, 600, (2, 9), generator=torch.Generator().manual_seed(0))
