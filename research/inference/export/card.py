@@ -84,7 +84,7 @@ def licence(where: str | None) -> str | None:
         return None
     if where.startswith("package:"):
         with suppress(importlib.metadata.PackageNotFoundError):
-            facts = importlib.metadata.metadata(where.removeprefix("package:").split("/")[0])
+            facts: Any = importlib.metadata.metadata(where.removeprefix("package:").split("/")[0])
             return facts.get("License-Expression") or facts.get("License")
         return None
     readme = Path(where).expanduser() / "README.md"

@@ -84,7 +84,7 @@ def _through_tanh(model: Any, config: Any, head: Head, pooling: str) -> Any:
     return made
 
 
-def _averaging(layers: nn.ModuleList, head: Head) -> tuple[Tensor, Tensor]:
+def _averaging(layers: Any, head: Head) -> tuple[Tensor, Tensor]:
     """Make a last layer whose states are the logits of the mean of those below; returns what reads them (C, H), (C,).
 
     Queries of zero look at all tokens alike; values are each token's logits, which the layer gives twice, once with

@@ -48,8 +48,8 @@ def write(given: Given, folder: Path) -> Use:
     read = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
     if read.keys() != tensors.keys():
         raise UserError(f"--format gguf: {path.name} does not hold the student's weights; not written")
-    both = [np.concatenate([each[name].ravel() for name in tensors]) for each in (tensors, read)]
-    return Use("gguf", None, CODE[kind], agreement(FORMAT, "weights", *both, 0.0))
+    ours, theirs = (np.concatenate([each[name].ravel() for name in tensors]) for each in (tensors, read))
+    return Use("gguf", None, CODE[kind], agreement(FORMAT, "weights", ours, theirs, 0.0))
 
 
 def _tensors(model: Any, names: Any) -> dict[str, np.ndarray]:

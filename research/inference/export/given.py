@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from research.errors import UserError
@@ -100,7 +101,7 @@ class Use:
     limits: str = ""
 
 
-def agreement(form: str, what: str, ours: np.ndarray, theirs: np.ndarray, within: float) -> str:
+def agreement(form: str, what: str, ours: ArrayLike, theirs: ArrayLike, within: float) -> str:
     """A sentence that says how far two arrays of one shape are apart.
 
     Raises:

@@ -48,7 +48,8 @@ def reader(folder: Path) -> Callable[[list[str], list[str] | None], Any]:
     """What reads texts, or pairs with their seconds, as tensors, by the tokenizer that a folder has."""
     from transformers import AutoTokenizer
 
-    return partial(AutoTokenizer.from_pretrained(folder), return_tensors="pt", padding=True, truncation=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    return partial(tokenizer, return_tensors="pt", padding=True, truncation=True)
 
 
 def _template(student: "Student", pair: bool) -> tuple[list[int], int]:

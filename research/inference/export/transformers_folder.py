@@ -92,7 +92,7 @@ def _vocabulary_logits(given: Given, folder: Path) -> str:
     model = getattr(transformers, student.family.auto_class).from_pretrained(folder).eval()
     decoder = {"decoder_input_ids": tokens.decoder_ids} if apart else {}
     logits = model(input_ids=tokens.ids, attention_mask=tokens.mask.long(), **decoder).logits
-    real = torch.ones_like(tokens.decoder_ids, dtype=torch.bool) if apart else tokens.mask
+    real = tokens.mask if tokens.decoder_ids is None else torch.ones_like(tokens.decoder_ids, dtype=torch.bool)
     ours = student.vocabulary_head(student(tokens).hidden[real]).logits
     largest = max(1.0, float(ours.abs().max()))
     return agreement(
