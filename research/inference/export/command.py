@@ -38,7 +38,6 @@ def main(arguments: list[str]) -> int:
         "(the others). The default is the only task there is, and none for sentence-transformers and gguf",
     )
     chosen = parser.parse_args(arguments)
-    quieten_libraries()
     export(chosen.ckpt, chosen.format, chosen.output, chosen.task)
     print(f"  written to {chosen.output}")
     return 0
@@ -65,6 +64,7 @@ def export(checkpoint: Path, form: str, folder: Path, task: str | None = None) -
     from research.inference.export.given import Given
     from research.inference.loading import load
 
+    quieten_libraries()
     model = load(checkpoint)
     given = Given(model, chosen_task(model, form, task))
     with whole(folder) as work:

@@ -47,6 +47,20 @@ def test_it_answers_as_a_head_over_pooled_states(given, kind, pooling, problem):
     torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize(("kind", "pooling"), NATIVE)
+def test_bfloat16_has_the_range_for_it(given, kind, pooling):
+    """Its answers are as near as those of the student in bfloat16 would be."""
+    asked = given(kind, "classify", pooling)
+    made = classifier(plain(asked.student), asked.head, asked.info, pooling)
+    ids, mask = batch_of(asked)
+    if kind == "gpt2":
+        made.config.pad_token_id = asked.student.vocabulary.pad
+    with torch.no_grad():
+        expected = made(input_ids=ids, attention_mask=mask.long()).logits
+        found = made.to(torch.bfloat16)(input_ids=ids, attention_mask=mask.long()).logits.float()
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
+
+
 def test_what_no_class_pools_is_refused(given):
     asked = given("bert", "classify", "max")
     with pytest.raises(UserError, match=r"no classifier over bert pooled by max; use --format onnx"):
