@@ -1,6 +1,6 @@
 """Ways to ask one student for the probabilities of texts: each takes a list of them, pads it, and gives an array."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,22 @@ Ask = Callable[[list[str]], np.ndarray]
 """Probabilities (N, C) of N texts."""
 
 
-def ways_of(checkpoint: Path, work: Path, examples: Examples | None) -> dict[str, Ask]:
-    """All ways by their names; early exit is one of them where there are examples to fit it on."""
-    model = load(checkpoint)
-    given = Given(model, TASK)
-    graph, read = Graph(given), _reader(given)
-    ways: dict[str, Ask] = {"float32": of_torch(graph, read)}
-    if native_bfloat16():
-        ways["bfloat16"] = of_torch(Graph(given).to(torch.bfloat16), read)
-    ways["int8"] = of_torch(quantised(Graph(given)), read)
-    path = onnx_file(checkpoint, work)
-    ways["ONNX Runtime, float32"] = of_onnx(path, read)
-    ways["ONNX Runtime, int8"] = of_onnx(quantised_onnx(path), read)
-    ways["pipeline of Transformers"] = of_pipeline(checkpoint, work, list(model.tasks[TASK].labels))
-    if examples is not None:
-        ways["early exit"] = EarlyExit(graph, read, examples)
-    return ways
+def ways_of(checkpoint: Path, work: Path, examples: Examples, only: Collection[str] | None = None) -> dict[str, Ask]:
+    """The ways by their names, or only some; ``work`` is for the files that they need, ``examples`` for early exit."""
+    given = Given(load(checkpoint), TASK)
+    read, labels = reader_of(given), list(given.model.tasks[TASK].labels)
+    made: dict[str, Callable[[], Ask]] = {
+        "float32": lambda: of_torch(Graph(given), read),
+        "bfloat16": lambda: of_torch(Graph(given).to(torch.bfloat16), read),
+        "int8": lambda: of_torch(quantised(Graph(given)), read),
+        "ONNX Runtime, float32": lambda: of_onnx(onnx_file(checkpoint, work), read),
+        "ONNX Runtime, int8": lambda: of_onnx(quantised_onnx(onnx_file(checkpoint, work)), read),
+        "pipeline of Transformers": lambda: of_pipeline(checkpoint, work, labels),
+        "early exit": lambda: EarlyExit(Graph(given), read, examples),
+    }
+    if not native_bfloat16():
+        del made["bfloat16"]
+    return {name: make() for name, make in made.items() if only is None or name in only}
 
 
 def of_torch(graph: torch.nn.Module, read: Any) -> Ask:
@@ -98,6 +98,6 @@ def of_pipeline(checkpoint: Path, work: Path, labels: list[str]) -> Ask:
     return ask
 
 
-def _reader(given: Given) -> Any:
+def reader_of(given: Given) -> Any:
     tokenizer = framing(given.student, given.max_length)
     return lambda texts: tokenizer(texts, return_tensors="pt", padding=True, truncation=True).data
