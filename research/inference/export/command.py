@@ -4,8 +4,9 @@ import argparse
 import importlib
 import logging
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def quieten_libraries() -> None:
     of_transformers.set_verbosity_error()
     of_transformers.disable_progress_bar()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "While compiling, we found certain side effects")  # a cache that nothing reads
 
 
 def export(checkpoint: Path, form: str, folder: Path, task: str | None = None) -> None:
@@ -103,7 +105,8 @@ def whole(folder: Path) -> Iterator[Path]:
         yield work
         os.replace(work, folder)
     except BaseException as error:
-        remove(work)
+        with suppress(OSError):
+            remove(work)
         if isinstance(error, OSError):
             raise unwritable(folder, error) from None
         raise
