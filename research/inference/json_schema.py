@@ -56,7 +56,7 @@ class JSONSchema:
         )  # or it never ends
         if problem := LLMatcher.validate_grammar(grammar):
             raise UserError(f"schema: {_line(problem)}")
-        self.first, self.end = first, int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+        self.first, self.end = first, int(tokenizer.eos_token_id)
         try:
             start = LLMatcher(from_tokenizer(tokenizer, eos_token=self.end), grammar)  # type: ignore[arg-type]
         except ValueError as error:

@@ -5,6 +5,7 @@ Options are those of ``ablate``, such as --workers 2, --dry-run, or --seeds [0].
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,13 @@ def sentences(folder: Path) -> list[dict[str, Any]]:
         raise UserError(f"{gone}; delete its line there and give the same command again") from None
 
 
-def run(arguments: list[str]) -> int:
-    """The exit status: 0 if all was done, 2 on bad input, 1 on a fault."""
+def run(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The exit status of a command: 0 if all was done, 2 on bad input, 1 on a fault."""
     from research.terminal import explain, quieten
 
     quieten()
     try:
-        return main(arguments)
+        return command(arguments)
     except BaseException as error:
         return explain(error)
 
@@ -71,4 +72,4 @@ if __name__ == "__main__":
     if {"-h", "--help"} & {*sys.argv}:
         print(__doc__)
     else:
-        sys.exit(run(sys.argv[1:]))
+        sys.exit(run(main, sys.argv[1:]))

@@ -39,6 +39,11 @@ class FactsToText(Callback, Whole):
 
     def setup(self, trainer: Trainer, pl_module: "LightningModule", stage: str) -> None:
         module: Any = pl_module
+        info = module.streams.get(self.stream)
+        if info is None or info.problem != "generate":
+            raise UserError(
+                f"trainer.callbacks: FactsToText: no task '{self.stream}' of problem generate in data.streams"
+            )
         if module.student.family.name == "encoder":
             raise UserError("trainer.callbacks: FactsToText: model.student is an encoder, which cannot write")
         require_libraries()

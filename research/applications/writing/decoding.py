@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 CANDIDATES = 8
 BATCH = 64
-CLAUSES = {
+CLAUSES: dict[str, str] = {
     "name": "It is called {}.", "eatType": "It is a {}.", "food": "It serves {} food.", "near": "It is near {}.",
     "priceRange": "The price range is {}.", "customer rating": "The customer rating is {}.", "area": "It is in the {}.",
-    "familyFriendly": {"yes": "It is family friendly.", "no": "It is not family friendly."},
 }  # fmt: skip
 
 Write = Callable[["Student", Sequence[Facts], int], list[str]]
@@ -66,8 +65,10 @@ def lacking(text: str, facts: Facts) -> list[str]:
 
 
 def clause(slot: str, value: str) -> str:
-    said = CLAUSES[slot]
-    return said[value] if isinstance(said, dict) else said.format(OPEN.get(slot, value))
+    """A short sentence that says a slot, with a placeholder where its values are open."""
+    if slot == "familyFriendly":
+        return "It is family friendly." if value == "yes" else "It is not family friendly."
+    return CLAUSES[slot].format(OPEN.get(slot, value))
 
 
 def written(student: "Student", places: Sequence[Facts], most: int, write: Write) -> list[str]:

@@ -45,9 +45,9 @@ def decoding_table(header: Mapping[str, Any], runs: Sequence[Mapping[str, Any]],
     seeds_of, commit = ", ".join(map(str, header["seeds"])), header["commit"]
     lines += [
         "",
-        f"Mean over the seeds {seeds_of} and half the width of its 95% interval (Student's t). Slot errors and their kinds "
-        "are in percent of the slots; distinct, different and copied in percent; copied span and longest in words. People: "
-        "the first sentence of each place against the others.",
+        f"Mean over the seeds {seeds_of} and half the width of its 95% interval (Student's t). Slot errors and their "
+        "kinds are in percent of the slots; distinct, different and copied in percent; copied span and longest in "
+        "words. People: the first sentence of each place against the others.",
         "",
         f"Commit {commit}: `python -m research.applications.writing`, configs in this folder.",
         "",
