@@ -71,7 +71,10 @@ class FactsToText(Callback, Whole):
         for name in self.decodings:
             texts[name] = written(module.student, places, most, DECODINGS[name])
             figures = quality(texts[name], places, references, training)
-            module.log_dict({f"{split}/{name}/{figure}": value for figure, value in figures.items()})
+            told = {f"{split}/{name}/{figure}": value for figure, value in figures.items()}
+            module.log_dict(told, logger=False)
+            for logger in trainer.loggers if split == "validation" else []:
+                logger.log_metrics(told, trainer.fit_loop.epoch_loop.batch_progress.total.ready)
         return places, references, texts
 
 
