@@ -1,4 +1,4 @@
-"""Recommenders to compare with: each learns from the training films of users, then scores the catalogue by their past."""
+"""Recommenders to compare with: each learns from users' training films, then scores all films by a user's past."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class Factorisation:
 
     def scores(self, past: Past) -> np.ndarray:
         seen = matrix(past, len(self.model.item_factors))
-        users = self.model.recalculate_user(np.arange(len(past)), seen * self.confidence)
+        users = self.model.recalculate_user(np.arange(len(past)), seen)
         return np.asarray(users @ self.model.item_factors.T)
 
 

@@ -1,4 +1,4 @@
-"""MovieLens as its files have it, in the order of time: each user's last film is tested on, the one before it validates."""
+"""MovieLens in the order of time: each user's last film is tested on, and the one before it validates."""
 
 import csv
 from collections import defaultdict
@@ -110,7 +110,10 @@ def _rows(path: Path, columns: Mapping[str, Callable[[str], Any]]) -> Iterator[t
                 where = f"{path}:{reader.line_num}"
                 if len(row) != len(names):
                     raise UserError(f"{where}: {len(row)} columns, where the header has {len(names)}")
-                yield where, *(_value(where, name, columns[name], row[i]) for name, i in zip(columns, places, strict=True))
+                yield (
+                    where,
+                    *(_value(where, name, columns[name], row[i]) for name, i in zip(columns, places, strict=True)),
+                )
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give the folder of MovieLens' CSV files") from None
     except UnicodeDecodeError:

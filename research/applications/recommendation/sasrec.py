@@ -1,4 +1,4 @@
-"""SASRec (Kang & McAuley 2018, arXiv:1808.09781): a Transformer that reads a history and tells the next film at each place."""
+"""SASRec (Kang & McAuley 2018, arXiv:1808.09781): a causal Transformer that tells the next film at each place."""
 
 import copy
 from collections.abc import Callable

@@ -22,6 +22,8 @@ from research.models.linear import Linear
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+COMPONENTS = 128  # of the texts' embeddings that are kept, so that a step's projection of the catalogue is cheap
+LENGTH = 48  # tokens of a film's text, which is cut there
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
            "mask_token": "[MASK]"}  # fmt: skip
 
@@ -67,7 +69,6 @@ class FilmStudent(Student):
         encoder: reads title, genres and tags; the default gives films no text, only vectors of their own.
         own_from: how many training users a film must have for a vector of its own, at least 0; the default gives
             films no vector of their own, only texts.
-        max_length: a film's text is cut to so many tokens.
         architecture: as for :class:`research.models.Student`, like the settings not named here.
     """
 
@@ -77,7 +78,6 @@ class FilmStudent(Student):
         architecture: dict[str, Any],
         encoder: Student | None = None,
         own_from: int | None = None,
-        max_length: int = 48,
         dropout: float | None = None,
     ) -> None:
         super().__init__(architecture=architecture, tokenizer="films", dropout=dropout)
@@ -85,7 +85,7 @@ class FilmStudent(Student):
             raise UserError("model.student: films need a text or a vector of their own: set encoder, own_from or both")
         if own_from is not None and own_from < 0:
             raise UserError(f"model.student: own_from is {own_from}; it must be at least 0")
-        self.folder, self.own_from, self.text_length = folder, own_from, max_length
+        self.folder, self.own_from = folder, own_from
         object.__setattr__(self, "encoder", encoder)  # past nn.Module: what it has read is kept, not its weights
 
     @property
@@ -103,6 +103,11 @@ class FilmStudent(Student):
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
 
+    def share(self) -> Tensor:
+        """(V,) of each token among the films of all training histories, one added so that none is 0."""
+        counts = F.pad(torch.from_numpy(self.films.popularity()).float(), (len(SPECIAL), 0)) + 1
+        return counts / counts.sum()
+
     def build(self) -> None:
         if self.model is not None:
             return
@@ -110,27 +115,31 @@ class FilmStudent(Student):
         model: Any = self.model
         told, special = self._texts(), len(SPECIAL)
         free = torch.ones(special + len(told), dtype=torch.bool)
-        free[special:] = torch.from_numpy(self.films.popularity() >= (np.inf if self.own_from is None else self.own_from))
+        free[special:] = torch.from_numpy(
+            self.films.popularity() >= (np.inf if self.own_from is None else self.own_from)
+        )
         vectors = FilmVectors(F.pad(told, (0, 0, special, 0)), free, self.width)
         model.set_input_embeddings(vectors)
         model.set_output_embeddings(vectors)
 
     def _texts(self) -> Tensor:
-        """(F, T) the encoder's embeddings of the films' texts, centred and of length 1."""
+        """(F, T) the encoder's embeddings of the films' texts, their principal components, of length 1."""
         if self.encoder is None:
             return torch.zeros(len(self.films.names), 1)
-        told = text_embeddings(self.encoder, self.films.texts, self.text_length)
-        return F.normalize(told - told.mean(0), dim=-1)
+        told = text_embeddings(self.encoder, self.films.texts)
+        centred = told - told.mean(0)
+        _, directions = torch.linalg.eigh(centred.T @ centred)  # in rising order of what they hold
+        return F.normalize(centred @ directions[:, -COMPONENTS:], dim=-1)
 
 
-def text_embeddings(encoder: Student, texts: list[str], max_length: int) -> Tensor:
+def text_embeddings(encoder: Student, texts: list[str]) -> Tensor:
     """Embeddings (n, T) float32 of texts by a frozen encoder, kept in the cache."""
     weights = weights_digest(encoder.backbone, encoder.config) if encoder.backbone else "random"
-    name = key("film-texts-1", weights, encoder.keep_layers, encoder.pooling, texts, max_length)
+    name = key("film-texts-1", weights, encoder.keep_layers, encoder.pooling, texts, LENGTH)
     path = default_folder() / "films" / f"{name}.npy"
     if not path.exists():
         encoder.build()
-        found = embed(encoder.eval(), texts, max_length=max_length).numpy()
+        found = embed(encoder.eval(), texts, max_length=LENGTH).numpy()
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as work:
             np.save(work, found)
