@@ -10,7 +10,7 @@ commands:
   fit        train a student on a mixture of corpora and tasks
   validate   measure a checkpoint on the validation splits
   test       measure a checkpoint on the test splits
-  predict    write labels or embeddings of the test splits as JSON lines
+  predict    answer texts: labels, probabilities, embeddings, similarities or texts, as JSON lines or Parquet
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
@@ -26,6 +26,7 @@ the command line:
   python -m research.cli fit --config configs/quickstart.yaml --model.optimisation.lr 1e-4
   python -m research.cli fit --config configs/quickstart.yaml --ckpt_path last      (goes on where a run stopped)
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
+  python -m research.cli predict --ckpt runs/quickstart --input texts.txt --output answers.jsonl
 """
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS = (*TRAINING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")

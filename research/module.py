@@ -1,6 +1,7 @@
 """HybridModule owns student, teacher, objectives and weighting, and computes the weighted loss."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
+from research import __version__
 from research.data.batch import Batch, Tokens
 from research.data.loader import window
 from research.data.stream import StreamInfo
@@ -162,20 +164,26 @@ class HybridModule(LightningModule):
             self.teacher.follow(self.student)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        labels = {name: list(info.labels) for name, info in self.streams.items()}
+        streams = {name: asdict(info) for name, info in self.streams.items()}
         tokenizer = tokenizer_fingerprint(self.student.tokenizer)
         teacher = {} if self.teacher is None else self.teacher.state_dict()
-        checkpoint["hybrid"] = {"config": self.config, "labels": labels, "tokenizer": tokenizer, "teacher": teacher}
+        checkpoint["hybrid"] = {
+            "version": __version__,
+            "config": self.config,
+            "streams": streams,
+            "tokenizer": tokenizer,
+            "teacher": teacher,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint["hybrid"]["tokenizer"] != tokenizer_fingerprint(self.student.tokenizer):
             raise UserError(
                 "model.student: its tokenizer is not the checkpoint's; was the cache or its corpus changed?"
             )
-        for name, labels in checkpoint["hybrid"]["labels"].items():
-            if name in self.streams and tuple(labels) != self.streams[name].labels:
-                mine = list(self.streams[name].labels)
-                raise UserError(f"data.streams.{name}: its labels {mine} are not the checkpoint's {labels}")
+        for name, info in checkpoint["hybrid"]["streams"].items():
+            if name in self.streams and tuple(info["labels"]) != self.streams[name].labels:
+                mine, theirs = list(self.streams[name].labels), list(info["labels"])
+                raise UserError(f"data.streams.{name}: its labels {mine} are not the checkpoint's {theirs}")
 
         if self.teacher is not None:
             self.teacher.load_state_dict(checkpoint["hybrid"]["teacher"])

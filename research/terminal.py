@@ -56,6 +56,10 @@ def run_command(arguments: list[str]) -> int:
             from research.planning.command import main as plan
 
             return plan(arguments[1:])
+        if arguments[0] == "predict" and answers_texts(arguments):
+            from research.inference.command import main as predict
+
+            return predict(arguments[1:])
         if arguments[0] in GROUPS:
             return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
@@ -71,6 +75,11 @@ def run_command(arguments: list[str]) -> int:
         if os.environ.get("HYBRID_TRACEBACK") == "1" and not isinstance(error, SystemExit):
             traceback.print_exc()
         return explain(error)
+
+
+def answers_texts(arguments: list[str]) -> bool:
+    """Whether ``predict`` is asked for texts, and not for the test splits of a config."""
+    return any(argument.split("=")[0] in ("--ckpt", "-h", "--help") for argument in arguments)
 
 
 def _grouped(group: str, command: str, *arguments: str) -> int:

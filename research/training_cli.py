@@ -24,7 +24,7 @@ from research.callbacks.mixture_log import MixtureLog
 from research.callbacks.predictions import Predictions
 from research.callbacks.summary import Summary
 from research.callbacks.wandb_log import finish
-from research.checkpoints.reading import first_sound, load_checkpoint
+from research.checkpoints.reading import first_sound, load_checkpoint, run_of
 from research.checkpoints.shards import described
 from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
 from research.config_errors import Refused, build, parse_error, refusal
@@ -137,7 +137,7 @@ class TrainingCLI(LightningCLI):
             config.ckpt_path = str(self.checkpoint)
             if self.subcommand == "fit" and self.checkpoint.is_file() and "optimizer_states" not in checkpoint:
                 raise UserError(f"--ckpt_path {self.checkpoint}: an average of checkpoints, where no run can go on")
-            self._compare(checkpoint["hybrid"]["config"])
+            self._compare(run_of(checkpoint, f"--ckpt_path {self.checkpoint}")["config"])
         elif self.subcommand != "fit":
             raise UserError(f"{self.subcommand}: give --ckpt_path last, or the path of a checkpoint")
 

@@ -45,7 +45,7 @@ def export(checkpoint: Path, folder: Path) -> None:
         merge_lora(student.model)
     heads = {f"{stream}.{name}": value for stream, head in student.heads.items()
              for name, value in head.linear.state_dict().items()}  # fmt: skip
-    labels = {stream: trained.labels.get(stream, []) for stream in student.heads}
+    labels = {s: list(trained.streams[s].labels) if s in trained.streams else [] for s in student.heads}
     work = unfinished(folder)
     remove(work)
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from research import __version__
 from research.checkpoints import LAST
 from research.errors import UserError
 
@@ -44,6 +45,19 @@ def load_checkpoint(path: Path, map_location: Any = "cpu", key: str = "--ckpt_pa
     if not isinstance(checkpoint, dict) or "hybrid" not in checkpoint:
         raise UserError(f"{key} {path}: not a checkpoint of this program")
     return checkpoint
+
+
+def run_of(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a checkpoint keeps of its run beside the state: config, streams, tokenizer.
+
+    Raises:
+        UserError: if another version of this program wrote it, beginning with ``name``.
+    """
+    run: dict[str, Any] = checkpoint["hybrid"]
+    if "streams" not in run:
+        version = run.get("version", "an earlier one")
+        raise UserError(f"{name}: written by another version ({version}; this is {__version__}); fit it again")
+    return run
 
 
 def unreadable(key: str, path: Path, error: Exception) -> Unreadable:

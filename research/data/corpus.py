@@ -71,7 +71,7 @@ class CorpusDataModule(StreamDataModule):
 
     @property
     def info(self) -> StreamInfo:
-        return StreamInfo("unlabelled", packed=self.pack == "best_fit")
+        return StreamInfo("unlabelled", packed=self.pack == "best_fit", max_length=self.max_length)
 
     def where(self, split: str, index: int) -> str:
         examples = self.examples(split)[0]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from research.data.packing import BestFit, pack_rows
 from research.data.sampling import HOLE
 from research.data.vocabulary import Vocabulary
 from research.errors import UserError
-from research.models.families import Family
 from research.step import View
+
+if TYPE_CHECKING:
+    from research.models.families import Family
 
 BUCKET = 100  # batches sorted by length together: long enough to save padding, short enough to stay random
 
@@ -29,7 +31,7 @@ class StreamInfo:
 
     ``labels`` are in the order of the head's outputs; ``scale`` is mean and standard deviation of a regression's
     training labels, which its targets are standardised by; ``packed`` rows hold several documents; targets to write
-    have ``max_target_length`` tokens at most.
+    have ``max_target_length`` tokens at most, and what is read ``max_length``, or what the student takes.
     """
 
     problem: str
@@ -37,6 +39,12 @@ class StreamInfo:
     scale: tuple[float, float] = (0.0, 1.0)
     packed: bool = False
     max_target_length: int = 128
+    max_length: int | None = None
+
+    @classmethod
+    def restored(cls, kept: dict[str, Any]) -> "StreamInfo":
+        """From the plain values that :func:`dataclasses.asdict` gave a checkpoint."""
+        return cls(**{**kept, "labels": tuple(kept["labels"]), "scale": tuple(kept["scale"])})
 
 
 class Examples(Protocol):
@@ -71,7 +79,7 @@ class Stream(Dataset[Batch | None]):
         examples: Examples,
         labels: Tensor | None,
         views: Sequence[View],
-        family: Family,
+        family: "Family",
         vocabulary: Vocabulary,
         batch_size: int,
         seed: int,

@@ -13,6 +13,7 @@ from torch import Tensor
 from research.data.batch import Example
 from research.data.curriculum import Curriculum
 from research.data.episodes import Episodes, Episodic
+from research.data.records import cut, room
 from research.data.sources import Source
 from research.data.stream import Examples, Stream, StreamInfo
 from research.data.stream_module import StreamDataModule
@@ -43,12 +44,9 @@ class Texts:
         first = self.first[row].astype(np.int64)
         second = self.second[row].astype(np.int64) if self.second.present else None
         target = self.target[row].astype(np.int64)[: self.target_room] if self.target.present else None
-        if self.room is not None and (second is None or self.apart):
-            first, second = first[: self.room], None if second is None else second[: self.room]
-        elif self.room is not None and second is not None:
-            keep = min(len(second), max(self.room // 2, self.room - len(first)))
-            first, second = first[: self.room - keep], second[:keep]
-        return Example(first, second, target)
+        if self.apart:
+            return Example(first[: self.room], None if second is None else second[: self.room], target)
+        return Example(*cut(first, second, self.room), target)
 
 
 class TaskDataModule(StreamDataModule):
@@ -102,7 +100,13 @@ class TaskDataModule(StreamDataModule):
 
     @property
     def info(self) -> StreamInfo:
-        return StreamInfo(self.problem, self.labels, self.scale, max_target_length=self.max_target_length)
+        return StreamInfo(
+            self.problem,
+            self.labels,
+            self.scale,
+            max_target_length=self.max_target_length,
+            max_length=self.max_length,
+        )
 
     def split(self) -> None:
         super().split()
@@ -166,15 +170,11 @@ class TaskDataModule(StreamDataModule):
 
     def room_of(self, table: pa.Table) -> int | None:
         """Tokens of the longest text or pair, special ones not included."""
-        student = self.to.student
-        if self.limit is None:
-            return None
-        room = self.limit - student.family.overhead(self.problem != "pair" and Column(table, "second").present)
-        if self.problem == "generate" and student.family.name == "decoder":
-            room -= self.max_target_length  # source and target share one sequence
-        if room < 1:
-            raise UserError(f"{self.key('max_length')} is {self.limit}: it leaves no room for the source text")
-        return room
+        pair = self.problem != "pair" and Column(table, "second").present
+        try:
+            return room(self.to.student, self.limit, self.info, pair)
+        except UserError as error:
+            raise UserError(self.key(str(error))) from None
 
     def _check_companions(self, field: str, column: str) -> None:
         for table, rows in self.rows.values():

@@ -1,1 +1,6 @@
 """From a trained student to answers."""
+
+from research.inference.loading import load
+from research.inference.model import Model
+
+__all__ = ["Model", "load"]

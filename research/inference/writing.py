@@ -38,13 +38,16 @@ def write(student: "Student", ids: Tensor, lengths: Tensor, room: int, **setting
     return until_end(written[:, known:], end)
 
 
-def write_texts(student: "Student", tokens: Tokens, most: int) -> list[str]:
-    """The N texts of at most so many tokens that the student writes after the sources that ``Clean()`` shows."""
+def write_texts(student: "Student", tokens: Tokens, most: int, **settings: Any) -> list[str]:
+    """The N texts of at most so many tokens that the student writes after the sources that ``Clean()`` shows.
+
+    ``settings`` are as for :func:`write`.
+    """
     lengths = tokens.mask.sum(1)
     room = room_after(student, lengths, most)
     if room < 1:
         return [""] * len(lengths)
-    written = write(student, tokens.ids, lengths, room)
+    written = write(student, tokens.ids, lengths, room, **settings)
     return [str(student.tokenizer.decode(row[row != IGNORE], skip_special_tokens=True)) for row in written]
 
 

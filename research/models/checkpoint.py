@@ -1,36 +1,37 @@
 """The student of a run, from its checkpoint alone."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from research.data.stream import StreamInfo
+from research.errors import UserError
 from research.models.student import Student
+
+if TYPE_CHECKING:
+    from research.objectives.base import Objective
 
 
 class Trained:
-    """What a run's checkpoint says of its student; weights are read by :meth:`restore`.
+    """What a run's checkpoint says of its student and streams; weights are read by :meth:`restore`.
 
     Args:
         path: such as ``runs/NAME/checkpoints/last.ckpt``.
         key: the setting that names it, for the errors.
 
     Raises:
-        UserError: if it is missing, torn or not a checkpoint of this program.
+        UserError: if it is missing, torn, of another version or not a checkpoint of this program.
     """
 
     def __init__(self, path: str, key: str) -> None:
-        from jsonargparse import ArgumentParser
-
-        from research.checkpoints.reading import load_checkpoint
+        from research.checkpoints.reading import load_checkpoint, run_of
 
         checkpoint = load_checkpoint(Path(path).expanduser(), key=key)
-        run: Mapping[str, Any] = checkpoint["hybrid"]
-        self.labels: dict[str, list[str]] = run["labels"]
+        self.name = f"{key} {path}"
+        run = run_of(checkpoint, self.name)
+        self.config: dict[str, Any] = run["config"]
+        self.streams = {name: StreamInfo.restored(info) for name, info in run["streams"].items()}
         self._state = checkpoint["state_dict"]  # mapped, not read
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_argument("--student", type=Student)
-        given = parser.parse_object({"student": run["config"]["model"]["student"]})
-        self.student: Student = parser.instantiate(given).student
+        self.student: Student = self._made("student", Student, self.config["model"]["student"])
 
     def restore(self) -> None:
         """Build the student, give it the heads of its tasks, and load its weights."""
@@ -40,4 +41,29 @@ class Trained:
         for name, value in state.items():
             if name.startswith("heads.") and name.endswith(".weight"):
                 self.student.add_head(name.split(".")[1], len(value))
-        self.student.load_state_dict(state)
+        try:
+            self.student.load_state_dict(state)
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.name}: its weights are not those of its config: {str(error).splitlines()[-1].strip()}"
+            ) from None
+
+    def objective(self, name: str) -> "Objective":
+        """An objective of the run as its config has it, not yet built."""
+        from research.objectives.base import Objective
+
+        made: Objective = self._made(f"objectives.{name}", Objective, self.config["model"]["objectives"][name])
+        return made
+
+    def _made(self, key: str, kind: type, given: Any) -> Any:
+        from jsonargparse import ArgumentError, ArgumentParser
+
+        from research.config_errors import nested
+
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--it", type=kind)
+        try:
+            return parser.instantiate(parser.parse_object({"it": given})).it
+        except ArgumentError as error:
+            reason = f"this version has another model.{key}: {nested(str(error))[-1]}"
+            raise UserError(f"{self.name}: {reason}") from None

@@ -116,7 +116,7 @@ def test_a_curriculum_reads_the_losses_that_a_run_writes(program, slices, capsys
     assert "no objective 'cee'; there are mlm, nce, ce" in capsys.readouterr().err
 
     checkpoint = torch.load(program.run_folder("losses") / "checkpoints" / "last.ckpt", weights_only=True)
-    state, labels = checkpoint["state_dict"], checkpoint["hybrid"]["labels"]["intents"]
+    state, labels = checkpoint["state_dict"], checkpoint["hybrid"]["streams"]["intents"]["labels"]
     tokenizer = TrainedTokenizer(TextFiles(str(slices / "wikitext.txt")), vocab_size=600).load()
     student = yaml.safe_load((program.folder / "tiny.yaml").read_text())["model"]["student"]
     config = BertConfig(**student["architecture"], vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)

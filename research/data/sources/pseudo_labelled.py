@@ -87,10 +87,10 @@ class PseudoLabelled(Source):
         from research.models.embedding import embed
 
         trained = Trained(self.checkpoint, "checkpoint")
-        if not trained.labels.get(self.task):
+        if self.task not in trained.streams or not (labels := trained.streams[self.task].labels):
             raise UserError(f"task: the run of {self.checkpoint} has no classes of a stream '{self.task}'")
         trained.restore()
         student = trained.student.eval()
         with torch.no_grad():
             logits = student.heads[self.task](embed(student, texts, max_length=self.max_length))
-        return trained.labels[self.task], logits.softmax(-1).numpy()
+        return list(labels), logits.softmax(-1).numpy()

@@ -126,11 +126,10 @@ class LiveTeacher(Teacher):
 
     @torch.no_grad()
     def fit_probe(self, task: str, batches: Iterable[Batch], labels: Sequence[str]) -> None:
-        if self.trained is not None and task in self.trained.labels:
-            if self.trained.labels[task] != list(labels):
+        if self.trained is not None and task in self.trained.streams:
+            if (theirs := self.trained.streams[task].labels) != tuple(labels):
                 raise UserError(
-                    f"model.teacher: checkpoint: its labels of {task} are {self.trained.labels[task]}, the stream's "
-                    f"{list(labels)}"
+                    f"model.teacher: checkpoint: its labels of {task} are {list(theirs)}, the stream's {list(labels)}"
                 )
             return
         student = self.student

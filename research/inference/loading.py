@@ -1,0 +1,77 @@
+"""A model to ask, from a checkpoint alone."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from research.checkpoints import LAST
+from research.data.records import TOKENS
+from research.errors import UserError
+from research.inference.model import Model
+from research.models.checkpoint import Trained
+from research.objectives.base import Objective
+from research.precision import native_bfloat16
+
+
+def checkpoint_of(path: str | Path) -> Path:
+    """The checkpoint that a path names, or the last one of the run whose folder it is.
+
+    Raises:
+        UserError: if there is none.
+    """
+    given = Path(path).expanduser()
+    found = given / "checkpoints" / LAST if given.is_dir() and (given / "checkpoints").is_dir() else given
+    if not found.exists():
+        raise UserError(f"--ckpt {path}: no such checkpoint, nor a run's folder with one")
+    return found
+
+
+def load(
+    path: str | Path,
+    device: str = "cpu",
+    precision: Literal["32", "bf16"] = "32",
+    compile: bool = False,
+    tokens: int = TOKENS,
+) -> Model:
+    """The student of a run, in evaluation mode, with all that it needs to answer.
+
+    Args:
+        path: a checkpoint, or a run's folder, of which the last one is taken.
+        device: such as ``cpu`` or ``cuda:0``.
+        precision: of weights and activations; answers are float32.
+        compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
+        tokens: of a batch, padding included; on a GPU it is halved when memory does not suffice.
+
+    Raises:
+        UserError: if it cannot be read, or the device or precision is not there.
+    """
+    if precision == "bf16" and device == "cpu" and not native_bfloat16():
+        raise UserError("precision is bf16, which this machine only emulates, tens of times slower; use 32")
+    if tokens < 1:
+        raise UserError(f"tokens is {tokens}; it must be at least 1")
+    trained = Trained(str(checkpoint_of(path)), "--ckpt")
+    trained.restore()
+    student, streams = trained.student, trained.streams
+    deciding = dict[str, Objective]()
+    for name in trained.config["model"]["objectives"]:
+        objective = trained.objective(name)
+        if type(objective).class_logits is not Objective.class_logits:
+            for view in objective.views():
+                view.connect(student)
+            objective.build(student, streams)
+            deciding[objective.stream] = objective
+    if student.lora is not None:
+        from research.models.lora import merge_lora
+
+        merge_lora(student.model)  # type: ignore[arg-type]
+    try:
+        for module in (student, *deciding.values()):
+            module.eval().requires_grad_(False).to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device is {device}: {str(error).splitlines()[0]}") from None
+    if precision == "bf16":
+        student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
+    if compile:
+        student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
+    return Model(student, streams, deciding, tokens)

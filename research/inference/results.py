@@ -1,0 +1,99 @@
+"""A file of answers that is there whole or not at all, and whose writing can be stopped and gone on with."""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from research.data.cache import key
+from research.errors import UserError
+from research.files import unwritable
+from research.inference.loading import checkpoint_of
+from research.inference.model import WINDOW
+from research.inference.reading import STDIN, source_of
+from research.models.backbone import files_digest
+
+ENDINGS = (".jsonl", ".parquet")
+
+
+def fingerprint(chosen: argparse.Namespace) -> str | None:
+    """A digest of what the answers depend on, by which a command that is given again is known.
+
+    None for standard input, which cannot be read again.
+    """
+    if STDIN in chosen.input:
+        return None
+    sources = [source_of(path, chosen.text, chosen.text_pair, chosen.encoding).fingerprint() for path in chosen.input]
+    return key({**vars(chosen), "output": None}, files_digest([checkpoint_of(chosen.ckpt)]), sources)
+
+
+class Results:
+    """Answers as JSON lines or Parquet.
+
+    Args:
+        path: the file; until it is whole its answers lie beside it, under a name with the fingerprint.
+        fingerprint: of the command; none leaves nothing to go on with.
+
+    Raises:
+        UserError: if the file is there already, or has another ending.
+    """
+
+    def __init__(self, path: Path, fingerprint: str | None) -> None:
+        self.path = path
+        if path.suffix not in ENDINGS:
+            raise UserError(f"--output {path}: its ending is neither .jsonl nor .parquet")
+        if path.exists():
+            raise UserError(f"--output {path}: is there already")
+        self.part = path.with_name(f".{path.name}.{(fingerprint or 'stdin')[:12]}.part")
+        self.done = 0
+        if fingerprint is None:
+            self.part.unlink(missing_ok=True)
+        elif self.part.exists():
+            with self.part.open("rb") as file:
+                self.done = sum(line.endswith(b"\n") for line in file) // WINDOW * WINDOW
+
+    def write(self, answers: Iterator[dict[str, Any]]) -> int:
+        """Add the answers that are still to come, and give the file its name; returns how many it has.
+
+        Raises:
+            UserError: if it cannot be written; what was written is kept.
+        """
+        count = self.done
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.part.open("a+b") as file:
+                file.seek(0)
+                file.truncate(sum(len(line) for line in islice(file, self.done)))
+                while window := list(islice(answers, WINDOW)):
+                    file.write("".join(json.dumps(a, ensure_ascii=False) + "\n" for a in window).encode())
+                    file.flush()
+                    count += len(window)
+                os.fsync(file.fileno())
+            if self.path.suffix == ".parquet":
+                self._convert()
+            else:
+                os.replace(self.part, self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+        return count
+
+    def _convert(self) -> None:
+        work = self.part.with_suffix(".new")
+        try:
+            with self.part.open() as file:
+                rows = map(json.loads, file)
+                first = pa.Table.from_pylist(list(islice(rows, WINDOW)))
+                with pq.ParquetWriter(work, first.schema) as writer:
+                    writer.write_table(first)
+                    while window := list(islice(rows, WINDOW)):
+                        writer.write_table(pa.Table.from_pylist(window, schema=first.schema))
+            os.replace(work, self.path)
+        finally:
+            work.unlink(missing_ok=True)
+        self.part.unlink()
