@@ -20,19 +20,16 @@ from research.applications.recommendation.ranking import gains, ranks
 from research.applications.recommendation.ratings import errors
 from research.applications.recommendation.sasrec import SASRec
 from research.applications.recommendation.scoring import film_vectors, interests
+from research.applications.recommendation.sources import NextFilms
 from research.applications.recommendation.student import text_embeddings
 from research.data.cache import key
 from research.files import write_whole
 
 COLD = 5  # a film with fewer training users is cold
-NEIGHBOURS = {"neighbours": [20, 50, 200], "recent": [3, 5, 10, None], "weights": ["cosine", "bm25"]}
-FACTORS = {"factors": [32, 64], "regularisation": [0.01, 1.0], "confidence": [4.0, 16.0]}
-SASREC = {"width": [64], "layers": [2], "dropout": [0.2, 0.4, 0.6]}
-HYBRID: list[list[str]] = [
-    [],
-    ["--model.student.init_args.dropout", "0.4"],
-    ["--model.optimisation.lr", "4e-3"],
-]
+NEIGHBOURS = {"neighbours": [20, 100], "recent": [3, 5, 10], "weights": ["cosine", "bm25"]}
+FACTORS = {"factors": [32, 64], "regularisation": [0.1], "confidence": [4.0, 16.0]}
+SASREC = {"width": [64], "layers": [2], "dropout": [0.2, 0.5]}
+HYBRID: list[list[str]] = [[], ["--model.student.init_args.dropout", "0.4"]]
 ABLATIONS = {
     "hybrid, films by their own vectors alone": ["--model.student.init_args.encoder", "null"],
     "hybrid, films by their texts alone": ["--model.student.init_args.own_from", "null"],
@@ -78,7 +75,7 @@ def compare(folder: Path, seeds: Sequence[int], runs: Path, settings: Sequence[s
         UserError: for data that cannot be read, or a fit that fails.
     """
     data = read(folder)
-    found = Comparison(data, list(seeds), _baselines(data, seeds, runs), {})
+    found = Comparison(data, list(seeds), _baselines(folder, seeds, runs), {})
 
     def fit(seed: int, more: Sequence[str]) -> Fitted:
         return fitted(folder, runs, seed, [*settings, *more])
@@ -93,10 +90,8 @@ def compare(folder: Path, seeds: Sequence[int], runs: Path, settings: Sequence[s
         ablated = [fit(seed, [*tried[best], *more]) for seed in seeds]
         tuned = judge(data, _scores(ablated[0], data, "validation"))
         found.hybrids[name] = _entry({best: tuned}, ablated, data)
-    found.blends, found.ratings = (
-        blends(data, [run.student for run in models], _history(models[0])),
-        errors(data, models),
-    )
+    found.blends = blends(data, [run.student for run in models], models[0].history)
+    found.ratings = errors(data, models)
     return found
 
 
@@ -105,7 +100,9 @@ def judge(data: MovieLens, scores: np.ndarray) -> float:
     return float(gains(ranks(scores, data.past("validation"), data.target("validation"))).mean())
 
 
-def _baselines(data: MovieLens, seeds: Sequence[int], runs: Path) -> dict[str, Entry]:
+def _baselines(folder: Path, seeds: Sequence[int], runs: Path) -> dict[str, Entry]:
+    data = read(folder)
+
     def sasrec(seed: int, **settings: Any) -> SASRec:
         return SASRec(seed=seed, judge=lambda model: judge(data, model.scores(data.past("validation"))), **settings)
 
@@ -119,12 +116,11 @@ def _baselines(data: MovieLens, seeds: Sequence[int], runs: Path) -> dict[str, E
         "matrix factorisation": (lambda **settings: baselines.Factorisation(**settings), FACTORS, True),
         "SASRec": (sasrec, SASREC, True),
     }  # fmt: skip
-    return {
-        name: _kept(
-            runs / f"{key(name, *map(list, grid.items()))[:8]}.json", data, seeds if drawn else seeds[:1], make, grid
-        )
-        for name, (make, grid, drawn) in tqdm(made.items(), desc="baselines")
-    }
+    found, digest = {}, NextFilms(str(folder)).fingerprint()
+    for name, (make, grid, drawn) in tqdm(made.items(), desc="baselines"):
+        path = runs / f"{key(name, digest)[:8]}.json"
+        found[name] = _kept(path, data, seeds if drawn else seeds[:1], make, grid)
+    return found
 
 
 def _kept(
@@ -165,8 +161,4 @@ def _entry(tried: dict[str, float], models: Sequence[Fitted], data: MovieLens) -
 
 
 def _scores(run: Fitted, data: MovieLens, split: Split) -> np.ndarray:
-    return (interests(run.student, data.past(split), _history(run)) @ film_vectors(run.student).T).numpy()
-
-
-def _history(run: Fitted) -> int:
-    return run.config["data"]["streams"]["next_films"]["init_args"]["source"]["init_args"]["history"]
+    return (interests(run.student, data.past(split), run.history) @ film_vectors(run.student).T).numpy()

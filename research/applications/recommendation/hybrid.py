@@ -13,6 +13,8 @@ from research.applications.recommendation.student import FilmStudent
 from research.data.cache import key
 from research.errors import UserError
 from research.files import write_whole
+from research.inference import load
+from research.inference.model import Model
 from research.models import Student
 from research.run import CHOSEN, Run
 from research.terminal import run_command
@@ -22,11 +24,21 @@ CONFIG = Path(__file__).with_name("config.yaml")
 
 @dataclass
 class Fitted:
-    """A run that is done: its student, its config, and the seconds that its training took."""
+    """A run that is done: its model, the streams of its config, and the seconds that its training took."""
 
-    student: FilmStudent
-    config: dict[str, Any]
+    model: Model
+    streams: dict[str, Any]
     seconds: float
+
+    @property
+    def student(self) -> FilmStudent:
+        assert isinstance(self.model.student, FilmStudent)
+        return self.model.student
+
+    @property
+    def history(self) -> int:
+        """How many films before the next one it was shown."""
+        return self.streams["next_films"]["init_args"]["source"]["init_args"]["history"]
 
 
 def fitted(data: Path, folder: Path, seed: int, settings: Sequence[str]) -> Fitted:
@@ -39,8 +51,6 @@ def fitted(data: Path, folder: Path, seed: int, settings: Sequence[str]) -> Fitt
     Raises:
         UserError: if the fit fails; it has said why.
     """
-    from research.models.checkpoint import Trained
-
     config = CONFIG.read_text(encoding="utf-8").replace("data/movielens", str(data))
     digest = key(config, list(settings))[:8]
     name, path = f"{digest}-seed{seed}", folder / f"{digest}.yaml"
@@ -55,12 +65,8 @@ def fitted(data: Path, folder: Path, seed: int, settings: Sequence[str]) -> Fitt
                 f"{folder / name}: the fit ended with status {status}; give the same command again to go on"
             )
         done = run.versions()
-    trained = Trained(str(done[-1] / "checkpoints" / "last.ckpt"), "recommendation")
-    trained.restore()
-    student = trained.student
-    assert isinstance(student, FilmStudent)
-    made = yaml.safe_load((done[-1] / "config.yaml").read_text())
-    return Fitted(student.eval(), made, json.loads((done[-1] / "fit.json").read_text())["seconds"])
+    made = yaml.safe_load((done[-1] / "config.yaml").read_text(encoding="utf-8"))
+    return Fitted(load(done[-1]), made["data"]["streams"], json.loads((done[-1] / "fit.json").read_text())["seconds"])
 
 
 def encoder() -> Student:

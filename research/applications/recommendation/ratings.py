@@ -6,7 +6,6 @@ import numpy as np
 
 from research.applications.recommendation.hybrid import Fitted
 from research.applications.recommendation.movielens import MovieLens, Split
-from research.applications.recommendation.scoring import ratings
 from research.applications.recommendation.sources import RatedFilms
 
 STREAM = "rated_films"
@@ -24,7 +23,7 @@ def errors(data: MovieLens, models: Sequence[Fitted]) -> dict[str, list[float]]:
     return {
         "user's mean": [_error(data, "test", np.zeros(len(data.users)))],
         "user's mean and the film's": [_error(data, "test", by_film[damping][data.target("test")])],
-        "hybrid": [_error(data, "test", _foretold(data, model)) for model in models],
+        "hybrid": [_error(data, "test", _foretold(model)) for model in models],
     }
 
 
@@ -43,9 +42,8 @@ def _film_means(data: MovieLens, damping: float) -> np.ndarray:
     return total / (count + damping)
 
 
-def _foretold(data: MovieLens, model: Fitted) -> np.ndarray:
-    """(U,) stars above the user's mean; the head's are standardised by the labels it was trained on."""
-    source = RatedFilms(**model.config["data"]["streams"][STREAM]["init_args"]["source"]["init_args"])
-    labels = [record["label"] for record in source]
-    said = ratings(model.student, STREAM, data.past("test"), data.target("test"), source.history)
-    return said * np.std(labels) + np.mean(labels)
+def _foretold(model: Fitted) -> np.ndarray:
+    """(U,) stars above the user's mean."""
+    source = RatedFilms(**model.streams[STREAM]["init_args"]["test"]["init_args"])
+    asked = [{"text": record["text"], "text_pair": record["text_pair"]} for record in source]
+    return np.array([answer["value"] for answer in model.model.predict(asked, STREAM)])

@@ -67,12 +67,12 @@ class SASRec:
     judge: Callable[["SASRec"], float]
     seed: int = 0
     length: int = 50
-    negatives: int = 1000
-    lr: float = 1e-3
+    negatives: int = 500
+    lr: float = 2e-3
     batch_size: int = 64
-    epochs: int = 120
-    every: int = 4
-    patience: int = 4
+    epochs: int = 60
+    every: int = 3
+    patience: int = 3
 
     def fit(self, training: Past, films: int) -> None:
         torch.manual_seed(self.seed)

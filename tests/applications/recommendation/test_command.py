@@ -28,7 +28,9 @@ def out(settings: list[str]) -> Path:
         assert main(settings) == 0
         out = Path(settings[settings.index("--output") + 1])
         fits = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/fit.json")}
-        assert len(fits) == 5  # two settings with the first seed, the better one with the second, the ablation with both
+        assert (
+            len(fits) == 5
+        )  # two settings with the first seed, the better one with the second, the ablation with both
         first = json.loads((out / "results.json").read_text())
         assert main(settings) == 0
         assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/fit.json")} == fits
@@ -55,18 +57,28 @@ def test_popularity_is_as_worked_out_by_pandas(out: Path, films: Path) -> None:
 
 def test_the_table_tells_all(out: Path) -> None:
     results, text = json.loads((out / "results.json").read_text()), (out / "results.md").read_text()
-    names = ["popularity", "texts alone (frozen encoder)", "item kNN", "matrix factorisation", "SASRec", "hybrid", "texts"]
+    names = [
+        "popularity",
+        "texts alone (frozen encoder)",
+        "item kNN",
+        "matrix factorisation",
+        "SASRec",
+        "hybrid",
+        "texts",
+    ]
     assert list(results["recommenders"]) == names
     for name, row in results["recommenders"].items():
         assert f"| {name} |" in text
-        assert len(row["ndcg_by_seed"]) == (2 if name in [*names[3:]] else 1)
+        assert len(row["ndcg_by_seed"]) == (2 if name in names[3:] else 1)
         for figure in ("ndcg", "hr", "ndcg_warm"):
             mean, low, high = row[figure]
             assert low <= mean <= high and 0 <= mean <= 1
     assert results["best_baseline"] in names[:5] and "ndcg_minus_best" in results["recommenders"]["hybrid"]
     assert {row["bytes"] for row in results["personal"]} == {0, 8, 32, 128}
     assert all(0.3 < error < 3 for errors in results["rating_rmse"].values() for error in errors)
-    assert results["seeds"] == [1, 2] and results["command"].startswith("python -m research.applications.recommendation")
+    assert results["seeds"] == [1, 2] and results["command"].startswith(
+        "python -m research.applications.recommendation"
+    )
 
 
 def test_a_wrong_folder_ends_in_one_line_and_writes_nothing(
