@@ -1,5 +1,6 @@
 """Recommenders to compare with: each learns from users' training films, then scores all films by a user's past."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,7 +57,9 @@ class ItemNeighbours:
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 
         model = {"cosine": CosineRecommender, "bm25": BM25Recommender}[self.weights](K=self.neighbours)
-        model.fit(matrix(training, films), show_progress=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # implicit warns of what it does itself, a change of a matrix's format
+            model.fit(matrix(training, films), show_progress=False)
         self.similarity = model.similarity
 
     def scores(self, past: Past) -> np.ndarray:

@@ -16,7 +16,7 @@ from research.applications.recommendation.student import FilmStudent
 BYTES = 2  # of a number in half precision
 SPLITS: tuple[Split, ...] = ("validation", "test")
 SIZES = (4, 16, 64)
-WEIGHTS = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the personal scores; the last is the vector alone
+WEIGHTS = (0.05, 0.1, 0.25, 0.5, 1.0)  # of the personal scores; the last is the vector alone
 CONFIDENCES, RIDGES = (4.0, 40.0), (1.0, 100.0)
 
 

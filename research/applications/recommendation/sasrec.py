@@ -80,7 +80,8 @@ class SASRec:
         optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.lr, betas=(0.9, 0.98), weight_decay=0.01)
         windows = self._windows(training)
         best, kept, worse = -1.0, self.network.state_dict(), 0
-        for epoch in tqdm(range(1, self.epochs + 1), desc=f"SASRec {self.width} {self.dropout}", leave=False):
+        progress = tqdm(range(1, self.epochs + 1), desc=f"SASRec {self.dropout}, seed {self.seed}", leave=False)
+        for epoch in progress:
             self.network.train()
             for rows in torch.randperm(len(windows)).split(self.batch_size):
                 loss = self._loss(windows[rows])
@@ -90,6 +91,7 @@ class SASRec:
             if epoch % self.every:
                 continue
             figure = self.judge(self)
+            progress.set_postfix(validation=f"{figure:.4f}")
             if figure > best:
                 best, kept, worse = figure, copy.deepcopy(self.network.state_dict()), 0
             elif (worse := worse + 1) == self.patience:
