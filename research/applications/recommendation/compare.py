@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from research.applications.recommendation import baselines
 from research.applications.recommendation.baselines import Recommender
@@ -32,7 +32,7 @@ SASREC = {"width": [64], "layers": [2], "dropout": [0.2, 0.5]}
 HYBRID: list[list[str]] = [[], ["--model.student.init_args.dropout", "0.4"]]
 ABLATIONS = {
     "hybrid, films by their own vectors alone": ["--model.student.init_args.encoder", "null"],
-    "hybrid, films by their texts alone": ["--model.student.init_args.own_from", "null"],
+    "hybrid, the next film alone": ["--without", "[masked,rating]"],
 }
 
 

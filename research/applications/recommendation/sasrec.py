@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from research.applications.recommendation.baselines import Past
 
@@ -26,6 +26,7 @@ class Network(nn.Module):
 
     def __init__(self, films: int, width: int, layers: int, length: int, dropout: float) -> None:
         super().__init__()
+        self.catalogue = films
         self.films = nn.Embedding(films + 1, width, padding_idx=films)
         self.places = nn.Embedding(length, width)
         block = nn.TransformerEncoderLayer(
@@ -38,7 +39,7 @@ class Network(nn.Module):
 
     def forward(self, history: Tensor) -> Tensor:
         """Films (N, L), padded on the left, to states (N, L, H)."""
-        length, padding = history.shape[1], history == self.films.padding_idx
+        length, padding = history.shape[1], history.eq(self.catalogue)
         states = self.films(history) * self.films.embedding_dim**0.5 + self.places.weight[-length:]
         later = torch.ones(length, length, dtype=torch.bool).triu(1)
         blocked = later | padding[:, None, :] & ~torch.eye(length, dtype=torch.bool)  # padding reads itself: no NaN

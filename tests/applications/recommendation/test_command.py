@@ -24,7 +24,7 @@ def out(settings: list[str]) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "SASREC", {"width": [16], "layers": [1], "dropout": [0.2], "epochs": [4]})
         patch.setattr(compare, "HYBRID", [[], ["--model.student.init_args.dropout", "0.0"]])
-        patch.setattr(compare, "ABLATIONS", {"texts": ["--model.student.init_args.own_from", "null"]})
+        patch.setattr(compare, "ABLATIONS", {"next": ["--without", "[masked,rating]"]})
         assert main(settings) == 0
         out = Path(settings[settings.index("--output") + 1])
         fits = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/fit.json")}
