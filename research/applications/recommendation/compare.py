@@ -25,10 +25,12 @@ from research.applications.recommendation.student import text_embeddings
 from research.data.cache import key
 from research.files import write_whole
 
+Grid = dict[str, list[Any]]  # by setting the values to try
+
 COLD = 5  # a film with fewer training users is cold
-NEIGHBOURS = {"neighbours": [20, 100], "recent": [3, 5, 10], "weights": ["cosine", "bm25"]}
-FACTORS = {"factors": [32, 64], "regularisation": [0.1], "confidence": [4.0, 16.0]}
-SASREC = {"width": [64], "layers": [2], "dropout": [0.2, 0.5]}
+NEIGHBOURS: Grid = {"neighbours": [20, 100], "recent": [3, 5, 10], "weights": ["cosine", "bm25"]}
+FACTORS: Grid = {"factors": [32, 64], "regularisation": [0.1], "confidence": [4.0, 16.0]}
+SASREC: Grid = {"width": [64], "layers": [2], "dropout": [0.2, 0.5]}
 HYBRID: list[list[str]] = [[], ["--model.student.init_args.dropout", "0.4"]]
 ABLATIONS = {
     "hybrid, films by their own vectors alone": ["--model.student.init_args.encoder", "null"],
@@ -107,7 +109,7 @@ def _baselines(folder: Path, seeds: Sequence[int], runs: Path) -> dict[str, Entr
         return SASRec(seed=seed, judge=lambda model: judge(data, model.scores(data.past("validation"))), **settings)
 
     told = text_embeddings(encoder(), data.texts).numpy()
-    made: dict[str, tuple[Callable[..., Recommender], dict[str, list[Any]], bool]] = {
+    made: dict[str, tuple[Callable[..., Recommender], Grid, bool]] = {
         "popularity": (lambda seed: baselines.Popularity(), {}, False),
         "texts alone (frozen encoder)": (
             lambda seed, recent: baselines.TextNeighbours(told, recent), {"recent": [1, 3, 5, 10]}, False
@@ -123,9 +125,7 @@ def _baselines(folder: Path, seeds: Sequence[int], runs: Path) -> dict[str, Entr
     return found
 
 
-def _kept(
-    path: Path, data: MovieLens, seeds: Sequence[int], make: Callable[..., Recommender], grid: dict[str, list[Any]]
-) -> Entry:
+def _kept(path: Path, data: MovieLens, seeds: Sequence[int], make: Callable[..., Recommender], grid: Grid) -> Entry:
     """Each setting of the grid with the first seed, the best with all; each once, kept in a file."""
     known = json.loads(path.read_text()) if path.exists() else {}
 
@@ -150,7 +150,7 @@ def _kept(
     return Entry(dict(zip(names, tried, strict=True)), np.array([each["test"] for each in done]), seconds)
 
 
-def combinations(grid: dict[str, list[Any]]) -> Iterable[dict[str, Any]]:
+def combinations(grid: Grid) -> Iterable[dict[str, Any]]:
     """Each combination of the values of a grid."""
     return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 

@@ -40,6 +40,8 @@ class FilmVectors(nn.Module):
         width: of the vectors, H.
     """
 
+    texts: Tensor
+    free: Tensor
     bias = None
 
     def __init__(self, texts: Tensor, free: Tensor, width: int) -> None:
@@ -71,6 +73,8 @@ class FilmStudent(Student):
             films no vector of their own, only texts.
         architecture: as for :class:`research.models.Student`, like the settings not named here.
     """
+
+    encoder: Student | None
 
     def __init__(
         self,
