@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison; what the parser does not know is given to each fit."""
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m research.applications.recommendation",
         description="Compare recommenders of films on MovieLens: settings are chosen on each user's last film but one, "
         "figures are of the last. Finished fits are not repeated. Further options are given to each fit, such as "
