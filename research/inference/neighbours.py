@@ -32,8 +32,6 @@ class Neighbours:
     def __init__(self, model: Model, ckpt: str, path: str, text: str = "text", label: str = "label") -> None:
         source = source_of(path, text, None, "utf-8", label, "--neighbours")
         records = list(source)
-        if not records:
-            raise UserError(f"--neighbours {path}: has no texts")
         known = {name for info in model.tasks.values() for name in info.labels}
         for record in records:
             if known and isinstance(record["label"], str) and record["label"] not in known:

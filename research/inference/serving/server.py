@@ -3,6 +3,7 @@
 import argparse
 import base64
 import hashlib
+import logging
 import os
 import re
 import signal
@@ -46,6 +47,7 @@ def stop_at_signals() -> None:
 
     def stop(*_: Any) -> None:
         if os.getpid() == first:
+            logging.getLogger("litserve").setLevel(logging.CRITICAL)  # it says that what it has ended is gone
             raise KeyboardInterrupt
         sys.exit()
 
@@ -64,6 +66,7 @@ def made(settings: Settings, chosen: argparse.Namespace) -> litserve.LitServer:
         timeout=chosen.timeout,
         max_payload_size=chosen.max_bytes,
         fast_queue=True,
+        restart_workers=True,
         middlewares=[(Measured, {"routes": PATHS})],
     )
     app = server.app
