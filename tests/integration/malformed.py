@@ -107,7 +107,7 @@ def no_json(draw: random.Random, path: str, headers: dict[str, str]) -> Request:
 
 
 def wrong_token(draw: random.Random, path: str, headers: dict[str, str]) -> Request:
-    given = draw.choice(["Bearer ", "Bearer wrong", "Basic YTpi", "Bearer " + "x" * 5000, "é", "", "Bearer \xff\xfe"])
+    given = draw.choice(["Bearer", "Bearer wrong", "Basic YTpi", "Bearer " + "x" * 5000, "é", "", "Bearer \xff\xfe"])
     return "POST", path, {**headers, "Authorization": given}, json.dumps(ROUTES[path]).encode()
 
 
