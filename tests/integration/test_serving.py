@@ -51,7 +51,9 @@ class Server:
         )
         until = time.monotonic() + 600
         while not self.healthy():
-            assert self.process.poll() is None and time.monotonic() < until, self.log.read_text()
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.process.terminate()
+                pytest.fail(self.log.read_text())
             time.sleep(0.2)
 
     def healthy(self) -> bool:
@@ -145,6 +147,7 @@ def test_who_may_ask(server: Server) -> None:
                 assert answer.status_code == 401 and "Authorization: Bearer" in answer.json()["detail"]
             assert other.post("/predict", json={"texts": "a"}).status_code == 401
             assert other.get("/health").status_code == other.get("/").status_code == 200
+            assert other.get("/info").status_code == other.get("/docs").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ from research.inference.serving.metrics import TOGETHER
 from research.inference.serving.questions import Chat, Embed, Explain, Predict, Question, Score, Tasks
 from research.inference.serving.worker import Worker
 
-PATHS = frozenset({*(kind.path for kind in (Predict, Embed, Score, Explain, Tasks, Chat)), "/health", "/metrics", "/"})
+MODELS = "/v1/models"
+PATHS = frozenset(
+    {*(kind.path for kind in (Predict, Embed, Score, Explain, Tasks, Chat)), MODELS, "/health", "/metrics", "/"}
+)
 
 
 class Routes(LitSpec):
@@ -35,7 +38,7 @@ class Routes(LitSpec):
             self.add_endpoint(kind.path, self._route(kind), ["POST"])
         self.add_endpoint(Tasks.path, self.tasks, ["GET"])
         self.add_endpoint(Chat.path, self.chat, ["POST"])
-        self.add_endpoint("/v1/models", self.models, ["GET"])
+        self.add_endpoint(MODELS, self.models, ["GET"])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_endpoints": [], "worker": None}  # the worker's process needs no routes

@@ -22,6 +22,7 @@ from research.inference.serving.routes import PATHS, Routes
 from research.inference.serving.worker import Settings, Worker
 
 PAGE = Path(__file__).with_name("page.html")
+NOT_SERVED = {"/", "/info", "/docs", "/docs/oauth2-redirect", "/redoc"}  # LitServe's first page, FastAPI's from afar
 
 
 def serve(settings: Settings, chosen: argparse.Namespace) -> None:
@@ -70,7 +71,7 @@ def made(settings: Settings, chosen: argparse.Namespace) -> litserve.LitServer:
         middlewares=[(Measured, {"routes": PATHS})],
     )
     app = server.app
-    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) != "/"]
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) not in NOT_SERVED]
     app.add_api_route("/", page, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", figures, methods=["GET"], dependencies=[Depends(Worker.authorize)])
     app.add_exception_handler(RequestValidationError, refused)
