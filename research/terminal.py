@@ -64,6 +64,10 @@ def run_command(arguments: list[str]) -> int:
             from research.inference.command import main as predict
 
             return predict(arguments[1:])
+        if arguments[0] == "serve":
+            from research.inference.serving.command import main as serve
+
+            return serve(arguments[1:])
         if arguments[0] in GROUPS:
             return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
