@@ -11,6 +11,7 @@ commands:
   validate   measure a checkpoint on the validation splits
   test       measure a checkpoint on the test splits
   predict    answer texts: labels, probabilities, embeddings, similarities or texts, as JSON lines or Parquet
+  calibrate  true probabilities, thresholds, abstaining and a scope for a classifier, from its validation split
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
@@ -29,7 +30,7 @@ the command line:
   python -m research.cli predict --ckpt runs/quickstart --input texts.txt --output answers.jsonl
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
+COMMANDS = (*TRAINING, "calibrate", "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {export,consolidate} [options]
 
 commands:

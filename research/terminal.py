@@ -60,6 +60,10 @@ def run_command(arguments: list[str]) -> int:
             from research.inference.command import main as predict
 
             return predict(arguments[1:])
+        if arguments[0] == "calibrate":
+            from research.inference.decisions.command import main as calibrate
+
+            return calibrate(arguments[1:])
         if arguments[0] in GROUPS:
             return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
