@@ -59,7 +59,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--method", choices=["temperature", "isotonic", "none"], default="temperature")
     deciding = parser.add_mutually_exclusive_group()
     deciding.add_argument("--cost", metavar="FILE",
-                          help='JSON: {"wrong": 1, "abstain": 0.3, "of": {RIGHT: {SAID: 5}}}, to pay least')  # fmt: skip
+                          help='JSON: {"wrong": 1, "abstain": 0.3, "of": {RIGHT: {SAID: 5}}}')  # fmt: skip
     deciding.add_argument("--threshold", choices=["f1"], help="a threshold a label, for the largest macro F1")
     deciding.add_argument("--risk", type=float, metavar="SHARE", help="abstain so that no more answers are wrong")
     parser.add_argument("--out-of-scope", nargs="+", default=[], metavar="DETECTOR",

@@ -19,6 +19,7 @@ from research.inference.decisions.scope import Energy, Mahalanobis, MaxProbabili
 
 LABELS = ("a", "b", "c")
 STREAMS = {"s": StreamInfo("classify", LABELS), "t": StreamInfo("classify", ("x", "y"))}
+NAMES = {"a": "A", "b": "B", "c": "C"}
 LOGITS = np.array([[2.0, 0, 0], [0.1, 0, 0], [0, 9, 0], [-9, -9, -9.5]])
 EMBEDDINGS = np.array([[1.0, 0], [0, 1], [3, 3], [0, 0]])
 
@@ -32,9 +33,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_the_reason_of_no_label_is_told() -> None:
-    decisions = Decisions(
-        LABELS, Temperature(2.0), Confidence(0.4), Scope(Energy(), 0.0), {x: x.upper() for x in LABELS}
-    )
+    decisions = Decisions(LABELS, Temperature(2.0), Confidence(0.4), Scope(Energy(), 0.0), NAMES)
     sure, unsure, other, outside = decisions.answers(LOGITS, EMBEDDINGS)
     expected = torch.from_numpy(LOGITS / 2).softmax(-1)
     np.testing.assert_allclose(list(sure["probabilities"].values()), expected[0])
@@ -52,7 +51,7 @@ def test_the_reason_of_no_label_is_told() -> None:
         Decisions(LABELS),
         Decisions(LABELS, Temperature(1.7), Thresholds([0.2, 0.3, 0.5]), Scope(MaxProbability(), 0.4)),
         Decisions(LABELS, Isotonic([[0.0, 1.0]] * 3, [[0.1, 0.8]] * 3), Costs(1 - np.eye(3), 0.4)),
-        Decisions(LABELS, scope=Scope(Mahalanobis(np.eye(3, 2), np.eye(2) / 3), -2.0), names=dict(zip(LABELS, "xyz"))),
+        Decisions(LABELS, scope=Scope(Mahalanobis(np.eye(3, 2), np.eye(2) / 3), -2.0), names=NAMES),
     ],
 )
 def test_what_was_written_answers_alike(decisions: Decisions, checkpoint: Path) -> None:
@@ -117,7 +116,7 @@ def test_a_file_that_was_tampered_with_is_refused(values: dict, reason: str, che
 def test_embeddings_of_another_width_are_refused(checkpoint: Path) -> None:
     scope = Scope(Mahalanobis(np.eye(3, 2), np.eye(2)), -1.0)
     write(checkpoint, {"s": Decisions(LABELS, scope=scope)}, {})
-    with pytest.raises(UserError, match="task s: .*; calibrate again"):
+    with pytest.raises(UserError, match=r"task s: .*; calibrate again"):
         read(checkpoint, STREAMS, 5)
 
 

@@ -79,7 +79,7 @@ def test_the_decision_has_the_least_expected_cost(four) -> None:
 
 
 def test_of_two_classes_costs_are_a_threshold_that_no_other_beats(two) -> None:
-    probabilities, labels = two
+    probabilities, _ = two
     costs = Costs.described({"of": {"no": {"yes": 1}, "yes": {"no": 4}}}, ("no", "yes"))
     said = costs(probabilities)
     assert (said == (probabilities[:, 1] > 1 / 5)).all()

@@ -23,7 +23,8 @@ def test_mahalanobis_is_scipys_to_the_nearest_class() -> None:
     labels = np.arange(60) % 3
     embeddings = rng.normal(size=(60, 5)) @ rng.normal(size=(5, 5)) + 3 * labels[:, None]
     means = [embeddings[labels == c].mean(0) for c in range(3)]
-    covariance, _ = ledoit_wolf(np.stack([h - means[c] for h, c in zip(embeddings, labels)]), assume_centered=True)
+    within = np.stack([h - means[c] for h, c in zip(embeddings, labels, strict=True)])
+    covariance, _ = ledoit_wolf(within, assume_centered=True)
     inverse = np.linalg.inv(covariance)
     texts = rng.normal(size=(7, 5)) * 4
     expected = [-min(mahalanobis(text, mean, inverse) ** 2 for mean in means) for text in texts]
