@@ -20,8 +20,8 @@ from trial import HERE, Trial
 from research.ablation.results import commit
 
 FAULTS = {  # by what the run is started on
-    "one process": ["all", "worker", "all", "SIGTERM", "all", "all"],
-    "two processes": ["all", "rank 0", "rank 1", "SIGTERM", "rank 0", "all"],
+    "one process": ["all", "worker", "all", "SIGTERM", "all", "all", "disk full"],
+    "two processes": ["all", "rank 0", "rank 1", "SIGTERM", "rank 0", "all", "disk full"],
     "two under torchrun": ["rank 0", "rank 1"],
 }
 STARTS = {  # the settings of a trial
@@ -35,6 +35,7 @@ NAMES = {
     "rank 1": "`kill -9` of rank 1",
     "worker": "`kill -9` of a loader's worker",
     "SIGTERM": "SIGTERM",
+    "disk full": "a disk that is full from here on",
 }
 HEAD = (
     *("fault", "on", "times", "went on, equal", "steps lost, at most"),
@@ -77,7 +78,7 @@ def page(results: dict[str, Any]) -> list[str]:
     """The tables, as lines of Markdown."""
     runs = results["runs"]
     every = [{**fault, "on": run["on"], "equal": run["equal"]} for run in runs for fault in run["faults"]]
-    killed = sum(fault["fault"] != "SIGTERM" for fault in every)
+    killed = sum(fault["fault"] not in ("SIGTERM", "disk full") for fault in every)
     equal = sum(run["equal"] for run in runs)
     lines = [
         f"Made by `{results['command']}` at commit {results['commit']}. A checkpoint was due every 5 steps.",
@@ -92,6 +93,7 @@ def page(results: dict[str, Any]) -> list[str]:
         for on in FAULTS:
             if found := [f for f in every if (f["fault"], f["on"]) == (fault, on)]:
                 lines.append(row(name, on, *summary(found)))
+    lines += ["", "A full disk stops no run: it goes on to its end, and what it could not keep is lost then."]
     lines += ["", "| family | mode | on | faults after steps | equal |", "| --- | --- | --- | --- | --- |"]
     for run in runs:
         steps = ", ".join(str(fault["at step"]) for fault in run["faults"])

@@ -21,6 +21,7 @@ from research.run import Run
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+SMALL = 200_000  # bytes
 PATIENCE = 600.0  # seconds for a start, or an end, on however busy a machine
 CLOCKED = ("tokens_per_second", "waiting_for_data", "peak_memory_gb")  # figures that no two runs share
 
@@ -121,8 +122,11 @@ class Trial:
         main = psutil.Process(process.pid)
         others = main.children(recursive=True)
         struck = time.monotonic()
-        for victim, number in victims(fault, others if self.torchrun else [main, *others], rng):
-            victim.send_signal(number)
+        if fault == "disk full":  # no file can grow further than a log does, and no checkpoint fits
+            main.rlimit(psutil.RLIMIT_FSIZE, (SMALL, psutil.RLIM_INFINITY))
+        else:
+            for victim, number in victims(fault, others if self.torchrun else [main, *others], rng):
+                victim.send_signal(number)
         said = "" if self.torchrun else process.communicate(timeout=PATIENCE)[0]
         _, left = psutil.wait_procs(others, PATIENCE)
         seconds = time.monotonic() - struck

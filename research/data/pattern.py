@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from research.data.batch import Example, Row
+from research.data.records import cut
 from research.errors import UserError
 from research.step import View
 
@@ -75,11 +76,8 @@ class Pattern(View):
             wants = "one text" if example.second is not None else "pairs"
             raise UserError(f"pattern '{self.pattern}' is for {wants}, and the stream has the other kind")
         nothing = np.zeros(0, dtype=np.int64)
-        first, second = example.first, nothing if example.second is None else example.second
-        if self.room is not None:
-            keep = min(len(second), max(self.room // 2, self.room - len(first)))
-            first, second = first[: self.room - keep], second[:keep]
-        filled = {"text": first, "second": second, "": nothing}
+        first, second = cut(example.first, example.second, self.room)
+        filled = {"text": first, "second": nothing if second is None else second, "": nothing}
         sides: list[list[np.ndarray]] = [[], []]
         side = 0
         for text, slot in self.parts:

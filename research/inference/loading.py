@@ -61,9 +61,9 @@ def load(
     for name in trained.config["model"]["objectives"]:
         objective = trained.objective(name)
         if type(objective).class_logits is not Objective.class_logits:
-            objective.build(student, streams)
             for view in objective.views():
                 view.connect(student)
+            objective.build(student, streams)
             deciding[objective.stream] = objective
     if student.lora is not None:
         from research.models.lora import merge_lora
@@ -75,7 +75,7 @@ def load(
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device is {device}: {str(error).splitlines()[0]}") from None
     if precision == "bf16":
-        student.to(torch.bfloat16)
+        student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
     decided = read(checkpoint, streams, student.width) if decisions else {}

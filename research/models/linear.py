@@ -28,7 +28,8 @@ class Product(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """:func:`torch.nn.functional.linear`."""
     on_cpu = x.device.type == "cpu" and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
-    if not on_cpu or x.dtype != torch.float32 or weight.dtype != torch.float32 or x.numel() == 0:
+    plain = x.dtype == weight.dtype == torch.float32 and x.numel() > 0
+    if not on_cpu or not plain or torch.compiler.is_compiling():  # torch.compile chooses products by itself
         return F.linear(x, weight, bias)
     out: Tensor = Product.apply(x, weight, bias)
     return out

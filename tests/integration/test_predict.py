@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from research.inference import load, results
+from research.precision import native_bfloat16
 from research.terminal import run_command
 
 
@@ -195,3 +196,30 @@ def test_help_says_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
     shown = " ".join(capsys.readouterr().out.split())
     assert "--ckpt CHECKPOINT" in shown and "With --config in place of --ckpt" in shown
     assert os.environ.get("HYBRID_RUN_FOLDER") is None
+
+
+def test_adapters_are_added_to_the_weights(program: Any, slices: Path) -> None:
+    adapters = ["--model.student.lora", "{r: 4, target_modules: [query, value]}", "--trainer.max_steps", "4"]
+    assert program("fit", "adapted", *adapters) == 0
+    assert program("predict", "adapted", *adapters, "--ckpt_path", "last") == 0
+    folder = program.run_folder("adapted")
+    model = load(folder)
+    assert not any("lora" in name for name, _ in model.student.named_parameters())
+    with (slices / "banking77" / "test.csv").open(newline="") as file:
+        assert same(
+            list(model.predict(row["text"] for row in csv.DictReader(file))), lines(folder / "predictions.jsonl")
+        )
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({"precision": "bf16"}, marks=pytest.mark.skipif(not native_bfloat16(), reason="it is emulated")),
+        pytest.param({"compile": True}, marks=pytest.mark.slow),
+    ],
+)
+def test_other_ways_to_compute(how: dict[str, Any], run: Path, expected: list[dict[str, Any]], test_csv: Path) -> None:
+    with test_csv.open(newline="") as file:
+        answers = list(load(run, **how).predict(row["text"] for row in csv.DictReader(file)))
+    for answer, other in zip(answers, expected, strict=True):
+        assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=2e-2)
