@@ -79,9 +79,12 @@ def labelled(seed: int) -> dict[str, Messages]:
 
     config = config_of("ce", seed)
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--it", type=StreamDataModule)
-    data: TaskDataModule = parser.instantiate(parser.parse_object({"it": config["data"]["streams"][TASK]})).it
-    data.connect(Connection(TASK, Student(config["model"]["student"]["backbone"]), [Clean()]))
+    parser.add_argument("--student", type=Student)
+    parser.add_argument("--stream", type=StreamDataModule)
+    given = {"student": config["model"]["student"], "stream": config["data"]["streams"][TASK]}
+    made = parser.instantiate(parser.parse_object(given))
+    data: TaskDataModule = made.stream
+    data.connect(Connection(TASK, made.student, [Clean()]))
     data.prepare_data()
     data.setup()
     known = {record["where"]: record["text"] for record in data.source}
@@ -91,6 +94,7 @@ def labelled(seed: int) -> dict[str, Messages]:
     } | {"test": split_of(seed).inside("test")}
 
 
+@cache
 def texts_of(seed: int) -> dict[str, list[str]]:
     """All sets: of known intents, of others to choose by and to test, of no bank's; and the FAQ's questions."""
     split = split_of(seed)
@@ -101,7 +105,9 @@ def texts_of(seed: int) -> dict[str, list[str]]:
 
 
 def timed(seed: int) -> list[str]:
-    return texts_of(seed)["test"][:: len(texts_of(seed)["test"]) // settings()["latency"]][: settings()["latency"]]
+    """Test messages, evenly from all of them, to answer one by one."""
+    every, count = [text for text, _ in labelled(seed)["test"]], settings()["latency"]
+    return every[:: max(len(every) // count, 1)][:count]
 
 
 def latency(answer: Any, texts: list[str]) -> np.ndarray:

@@ -5,16 +5,18 @@ import io
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 
 from research.data.sources import CSV, LabelledLines, Reddit, Source
 from research.files import write_whole
 
 BANKING = "data/banking77"
+FIRST = 1000  # records of a set that texts are drawn from
 FAR = {
     "trec": lambda: LabelledLines("data/trec/test.all", encoding="latin-1"),
-    "sst2": lambda: CSV("data/sst2/test.tsv", text=1, label=2, delimiter="\t", header=False, quoting=False),
+    "sst2": lambda: CSV("data/sst2/test.tsv", text=0, label=1, delimiter="\t", header=False, quoting=False),
     "reddit": lambda: Reddit("data/reddit/comments.ndjson.zst"),
 }
 
@@ -73,14 +75,16 @@ class Split:
         write_csv(folder / "development.csv", self.outside())
 
 
+@cache
 def messages(split: str) -> Messages:
     return [(r["text"], str(r["label"])) for r in CSV(f"{BANKING}/{split}.csv", text="text", label="category")]
 
 
+@cache
 def far(name: str, count: int) -> list[str]:
-    """So many texts, drawn once, of a set that has nothing to do with banks."""
+    """So many texts, drawn once from the first of a set that has nothing to do with banks."""
     source: Source = FAR[name]()
-    texts = sorted({record["text"] for record in source})
+    texts = sorted({record["text"] for record in islice(source, FIRST)})
     return random.Random(0).sample(texts, min(count, len(texts)))
 
 
