@@ -62,7 +62,7 @@ def test_chat_replies_until_the_end(capsys: pytest.CaptureFixture[str], monkeypa
 
 def test_runs_of_another_config_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other.yaml"
-    other.write_text(training.CONFIG.read_text().replace("max_steps: 20", "max_steps: 21"))
+    other.write_text(training.CONFIG.read_text().replace("max_steps: 5", "max_steps: 6"))
     monkeypatch.setattr(training, "CONFIG", other)
     with pytest.raises(UserError, match=r"runs/customer_service: its runs are of another config.yaml; move"):
         main(["run", "--seeds", "0"])
