@@ -13,7 +13,7 @@ from research.errors import UserError
 from research.files import FULL
 
 GROUPS = {  # commands of two words, by the module whose main() runs them
-    "checkpoint": {"consolidate": "research.checkpoints.consolidate", "export": "research.checkpoints.export"},
+    "checkpoint": {"consolidate": "research.checkpoints.consolidate"},
     "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
     "teacher": {
         "cache": "research.models.teachers.caching.command",
@@ -56,6 +56,10 @@ def run_command(arguments: list[str]) -> int:
             from research.planning.command import main as plan
 
             return plan(arguments[1:])
+        if arguments[0] == "export":
+            from research.inference.export.command import main as export
+
+            return export(arguments[1:])
         if arguments[0] == "predict" and answers_texts(arguments):
             from research.inference.command import main as predict
 
