@@ -98,7 +98,7 @@ class Model:
         return (answers(info, logit[None])[0] for logit in logits)
 
     def scores(self, texts: Iterable[Text], task: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (N, C) and embeddings (N, H) of one forward, float32."""
+        """Logits (N, C) and embeddings (N, H) of one forward, float32, of texts cut to what the task reads."""
         stream = self.task(task, "classify", "multilabel", "regress")
         outputs = max(len(self.streams[stream].labels), 1)
         rows = np.array(list(self._scored(texts, stream)), np.float32).reshape(-1, outputs + self.student.width)

@@ -26,7 +26,8 @@ class Desk:
 
     def __init__(self, model: Model, entries: dict[str, Entry], examples: Messages) -> None:
         self.model, self.entries = model, entries
-        rows = model.embed([entry.question for entry in entries.values()] + [text for text, _ in examples])
+        self.decisions = model.decisions[model.task()]
+        _, rows = model.scores([entry.question for entry in entries.values()] + [text for text, _ in examples])
         questions = dict(zip(entries, rows, strict=False))
         self.index = Index(questions, examples, rows[len(entries) :])
 
@@ -34,8 +35,9 @@ class Desk:
         """``text`` for the customer, with ``intent`` (or none), ``confidence`` in [0, 1], ``in_scope``, and the
         ``entry`` of the FAQ that answers with its ``similarity``; or else the ``closest`` questions.
         """
-        (answer,) = self.model.predict([message])
-        nearest = self.index.nearest(self.model.embed([message])[0], CLOSEST)
+        logits, embeddings = self.model.scores([message])
+        (answer,) = self.decisions.answers(logits, embeddings)
+        nearest = self.index.nearest(embeddings[0], CLOSEST)
         told = {
             "intent": answer["label"],
             "confidence": max(answer["probabilities"].values()),

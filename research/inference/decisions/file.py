@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ def write(checkpoint: Path, tasks: Mapping[str, Decisions], made: Mapping[str, A
 
     ``made`` tells how and with what figures, for people.
     """
-    path, of = beside(checkpoint), digest(checkpoint)
-    kept = _content(path) if path.exists() else {}
+    path, of, kept = beside(checkpoint), digest(checkpoint), dict[str, Any]()
+    with suppress(UserError, OSError):
+        kept = _content(path)
     if kept.get("checkpoint") != of:
         kept = {"tasks": {}}
     tasks = {**kept["tasks"], **{name: {**plain(one), "made": dict(made)} for name, one in tasks.items()}}

@@ -42,6 +42,9 @@ def measured(
         "before": figures(softly, labels, softly.argmax(1), risk),
         "after": figures(probabilities, labels, choices, risk),
     }
+    if wanted.costs is not None:
+        found["before"]["mean cost"] = wanted.costs.paid(labels, softly.argmax(1))
+        found["after"]["mean cost"] = wanted.costs.paid(labels, choices)
     if isinstance(decisions.calibration, Temperature):
         found["temperature"] = decisions.calibration.value
     if decisions.scope is not None:

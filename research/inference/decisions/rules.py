@@ -137,6 +137,11 @@ class Costs:
         costs = probabilities @ self.matrix
         return costs if self.abstain is None else np.column_stack([costs, np.full(len(costs), self.abstain)])
 
+    def paid(self, labels: np.ndarray, choices: np.ndarray) -> float:
+        """The mean cost of choices (N,), -1 for none, where labels (N,) are right."""
+        costs = np.where(choices == NONE, self.abstain or 0.0, self.matrix[labels, choices])
+        return float(costs.mean())
+
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         chosen = self.expected(probabilities).argmin(1)
         return np.where(chosen == len(self.matrix), NONE, chosen)

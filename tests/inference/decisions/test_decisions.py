@@ -126,6 +126,8 @@ def test_a_torn_file_is_refused(content: str, checkpoint: Path) -> None:
     path.write_text(content)
     with pytest.raises(UserError, match="calibrate again"):
         read(checkpoint, STREAMS, 2)
+    write(checkpoint, {"s": Decisions(LABELS)}, {})
+    assert set(read(checkpoint, STREAMS, 2)) == {"s"}, "and is written anew"
 
 
 @pytest.mark.parametrize(

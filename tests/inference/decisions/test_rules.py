@@ -92,6 +92,11 @@ def test_of_two_classes_costs_are_a_threshold_that_no_other_beats(two) -> None:
     assert paid(said) == pytest.approx(min(every))
 
 
+def test_what_was_paid_by_hand() -> None:
+    costs = Costs.described({"wrong": 2, "abstain": 0.5, "of": {"a": {"b": 7}}}, ("a", "b"))
+    assert costs.paid(np.array([0, 0, 1, 1]), np.array([0, 1, 0, -1])) == pytest.approx((0 + 7 + 2 + 0.5) / 4)
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
