@@ -12,6 +12,7 @@ commands:
   test       measure a checkpoint on the test splits
   predict    answer texts: labels, probabilities, embeddings, similarities or texts, as JSON lines or Parquet
   serve      the same over HTTP, with a page to try a model on
+  calibrate  true probabilities, thresholds, abstaining and a scope for a classifier, from its validation split
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
@@ -32,19 +33,8 @@ the command line:
   python -m research.cli export --ckpt runs/quickstart --format transformers --output students/quickstart
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (
-    *TRAINING,
-    "serve",
-    "report",
-    "ablate",
-    "errors",
-    "plan",
-    "average",
-    "export",
-    "checkpoint",
-    "data",
-    "teacher",
-)
+USING = ("serve", "calibrate", "export")
+COMMANDS = (*TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 
 commands:

@@ -26,9 +26,7 @@ def main(arguments: list[str]) -> int:
     from research.inference.serving.worker import TOKEN, Settings
 
     if chosen.host != LOCAL and not os.environ.get(TOKEN):
-        raise UserError(
-            f"--host {chosen.host} is seen by others: set the environment variable {TOKEN} first"
-        )
+        raise UserError(f"--host {chosen.host} is seen by others: set the environment variable {TOKEN} first")
     free(chosen.host, chosen.port)
     settings = Settings(
         chosen.ckpt, chosen.precision, chosen.compile, chosen.tokens, chosen.neighbours, chosen.text, chosen.label
@@ -52,9 +50,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="of a question")
     parser.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request's body")
     parser.add_argument("--max-waiting", type=int, default=1000, help="connections; others are sent away with 503")
-    parser.add_argument(
-        "--neighbours", metavar="FILE", help="of known texts with labels: .csv, .tsv, .jsonl, .parquet"
-    )
+    parser.add_argument("--neighbours", metavar="FILE", help="of known texts with labels: .csv, .tsv, .jsonl, .parquet")
     parser.add_argument("--text", default="text", metavar="COLUMN", help="of that file")
     parser.add_argument("--label", default="label", metavar="COLUMN", help="of that file")
     chosen = parser.parse_args(arguments)
