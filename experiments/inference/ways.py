@@ -27,7 +27,7 @@ def ways_of(checkpoint: Path, work: Path, examples: Examples, only: Collection[s
     read, labels = reader_of(given), list(given.model.tasks[TASK].labels)
     made: dict[str, Callable[[], Ask]] = {
         "float32": lambda: of_torch(Graph(given), read),
-        "bfloat16": lambda: of_torch(Graph(given).to(torch.bfloat16), read),
+        "bfloat16": lambda: of_torch(narrow(Graph(given)), read),
         "int8": lambda: of_torch(quantised(Graph(given)), read),
         "ONNX Runtime, float32": lambda: of_onnx(onnx_file(checkpoint, work), read),
         "ONNX Runtime, int8": lambda: of_onnx(quantised_onnx(onnx_file(checkpoint, work)), read),
@@ -45,6 +45,12 @@ def of_torch(graph: torch.nn.Module, read: Any) -> Ask:
         return graph(**read(texts)).float().softmax(-1).numpy()
 
     return ask
+
+
+def narrow(graph: Graph) -> Graph:
+    """Weights and states of the encoder in bfloat16; it pools in float32, as in training."""
+    graph.base.to(torch.bfloat16)
+    return graph
 
 
 def quantised(graph: torch.nn.Module) -> torch.nn.Module:

@@ -19,7 +19,8 @@ def pooled(states: Tensor, mask: Tensor, how: str) -> Tensor:
         return states[:, 0].to(wide)
     if how == "last":
         last = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)
-        return states[torch.arange(len(states), device=states.device), last].to(wide)
+        rows = torch.arange(states.shape[0], device=states.device)  # len() would be a constant of an exported graph
+        return states[rows, last].to(wide)
     if how == "max":
         return states.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(1).to(wide)
     place = mask.cumsum(1) * mask if how == "weighted_mean" else mask

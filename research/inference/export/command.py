@@ -4,7 +4,6 @@ import argparse
 import importlib
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,7 +50,6 @@ def quieten_libraries() -> None:
     of_transformers.set_verbosity_error()
     of_transformers.disable_progress_bar()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", "While compiling, we found certain side effects")  # a cache that nothing reads
 
 
 def export(checkpoint: Path, form: str, folder: Path, task: str | None = None) -> None:

@@ -44,8 +44,7 @@ def test_sentence_transformers_embeds_alike(given, tmp_path, pooling):
     torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["bert", pytest.param("gpt2", marks=pytest.mark.slow),
-                                  pytest.param("t5", marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "t5"])
 def test_a_program_runs_for_all_shapes(given, tmp_path, kind):
     asked = given(kind, "classify")
     torch_program.write(asked, tmp_path)
