@@ -11,12 +11,15 @@ commands:
   validate   measure a checkpoint on the validation splits
   test       measure a checkpoint on the test splits
   predict    answer texts: labels, probabilities, embeddings, similarities or texts, as JSON lines or Parquet
+  serve      the same over HTTP, with a page to try a model on
+  calibrate  true probabilities, thresholds, abstaining and a scope for a classifier, from its validation split
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
   plan       memory by strategy, time, cost and bandwidths that a run would need, without its data, weights or devices
   average    one model from the weights of several checkpoints, or of one and of where it began
-  checkpoint export: the student's weights as safetensors; consolidate: one file from a checkpoint in shards
+  export     a checkpoint's student for Transformers, Sentence Transformers, ONNX Runtime, torch.export or llama.cpp
+  checkpoint consolidate: one file from a checkpoint in shards
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
   teacher    cache: write what a run's teacher answers; label, generate, write: texts of a model on a server
 
@@ -27,18 +30,18 @@ the command line:
   python -m research.cli fit --config configs/quickstart.yaml --ckpt_path last      (goes on where a run stopped)
   python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
   python -m research.cli predict --ckpt runs/quickstart --input texts.txt --output answers.jsonl
+  python -m research.cli export --ckpt runs/quickstart --format transformers --output students/quickstart
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
-CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {export,consolidate} [options]
+USING = ("serve", "calibrate", "export")
+COMMANDS = (*TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
+CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 
 commands:
-  export       write the student of a checkpoint as a folder of safetensors that Transformers reads
   consolidate  make one checkpoint file of a folder of shards, as FSDP with state_dict_type: sharded writes it
 
-Each has its own --help:
+It has its own --help:
 
-  python -m research.cli checkpoint export runs/quickstart/checkpoints/last.ckpt --output students/quickstart
   python -m research.cli checkpoint consolidate runs/large/checkpoints/last.ckpt --output large.ckpt
 """
 DATA_HELP = """usage: python -m research.cli data {prepare,inspect} [options]

@@ -1,1 +1,1 @@
-"""What the mixture is for: one folder an application, with a config, a command and a README."""
+"""Uses of the mixture, a folder each: one config, one command, one README with need, design, result and cost."""

@@ -1,3 +1,3 @@
-"""Checkpoints: written whole, checked when they are read, one file or in shards, and given out as safetensors."""
+"""Checkpoints: written whole, checked when they are read, one file or in shards."""
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # the newest of a run, and the one before it

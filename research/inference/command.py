@@ -60,6 +60,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--precision", choices=["32", "bf16"], default="32")
     parser.add_argument("--compile", action="store_true", help="by torch.compile; pays for many texts")
     parser.add_argument("--tokens", type=int, default=8192, help="of a batch; more need more memory")
+    parser.add_argument("--no-decisions", dest="decisions", action="store_false",
+                        help="pass over what calibrate has left beside the checkpoint")  # fmt: skip
     parser.add_argument("--generate", default="{}", metavar="JSON", help="""such as '{"num_beams": 4}'""")
     return parser.parse_args(arguments)
 
@@ -68,7 +70,7 @@ def answered(chosen: argparse.Namespace, settings: dict[str, Any], read: Iterato
     """An answer a record, each with its place."""
     from research.inference import load
 
-    model = load(chosen.ckpt, chosen.device, chosen.precision, chosen.compile, chosen.tokens)
+    model = load(chosen.ckpt, chosen.device, chosen.precision, chosen.compile, chosen.tokens, chosen.decisions)
     places, asked = tee(read)
     answers: Iterator[dict[str, Any]]
     if chosen.embed:

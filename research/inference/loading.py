@@ -8,6 +8,7 @@ import torch
 from research.checkpoints import LAST
 from research.data.records import TOKENS
 from research.errors import UserError
+from research.inference.decisions.file import read
 from research.inference.model import Model
 from research.models.checkpoint import Trained
 from research.objectives.base import Objective
@@ -33,6 +34,7 @@ def load(
     precision: Literal["32", "bf16"] = "32",
     compile: bool = False,
     tokens: int = TOKENS,
+    decisions: bool = True,
 ) -> Model:
     """The student of a run, in evaluation mode, with all that it needs to answer.
 
@@ -42,15 +44,17 @@ def load(
         precision: of weights and activations; answers are float32.
         compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
         tokens: of a batch, padding included; on a GPU it is halved when memory does not suffice.
+        decisions: answer by what ``calibrate`` has left beside the checkpoint, if it has.
 
     Raises:
-        UserError: if it cannot be read, or the device or precision is not there.
+        UserError: if it cannot be read, its decisions do not fit it, or the device or precision is not there.
     """
     if precision == "bf16" and device == "cpu" and not native_bfloat16():
         raise UserError("precision is bf16, which this machine only emulates, tens of times slower; use 32")
     if tokens < 1:
         raise UserError(f"tokens is {tokens}; it must be at least 1")
-    trained = Trained(str(checkpoint_of(path)), "--ckpt")
+    checkpoint = checkpoint_of(path)
+    trained = Trained(str(checkpoint), "--ckpt")
     trained.restore()
     student, streams = trained.student, trained.streams
     deciding = dict[str, Objective]()
@@ -74,4 +78,5 @@ def load(
         student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
-    return Model(student, streams, deciding, tokens)
+    decided = read(checkpoint, streams, student.width) if decisions else {}
+    return Model(student, streams, deciding, tokens, decided)

@@ -14,6 +14,7 @@ from research.data.records import TOKENS, batched
 from research.data.sources.fields import checked_text
 from research.data.stream import StreamInfo
 from research.errors import UserError
+from research.inference.decisions import Decisions
 from research.inference.predict import answers
 from research.inference.writing import write_texts
 from research.models.student import Student
@@ -39,6 +40,7 @@ class Model:
         streams: what the run knew of each.
         deciding: objectives that tell the classes of a stream where the student's head does not.
         tokens: of a batch, padding included.
+        decisions: what is made of the logits of a stream, if more than their softmax.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Model:
         streams: Mapping[str, StreamInfo],
         deciding: Mapping[str, Objective] | None = None,
         tokens: int = TOKENS,
+        decisions: Mapping[str, Decisions] | None = None,
     ) -> None:
         self.student, self.streams, self.deciding, self.tokens = student, streams, deciding or {}, tokens
+        self.decisions = decisions or {}
 
     @property
     def tasks(self) -> dict[str, StreamInfo]:
@@ -79,14 +83,36 @@ class Model:
     def predict(self, texts: Iterable[Text], task: str | None = None, **settings: Any) -> Iterator[dict[str, Any]]:
         """An answer a text: ``label`` and ``probabilities``, ``labels``, ``value``, or the ``text`` that is written.
 
-        ``settings`` are those of :meth:`generate`.
+        ``settings`` are those of :meth:`generate`. A stream with decisions is answered as
+        :meth:`research.inference.decisions.Decisions.answers` says.
         """
         stream = self.task(task)
         info = self.streams[stream]
         if info.problem == "generate":
             return ({"text": text} for text in self._written(texts, stream, settings))
+        if stream in self.decisions:
+            scored = (row.numpy()[None] for row in self._scored(texts, stream))
+            classes, decide = len(info.labels), self.decisions[stream].answers
+            return (decide(row[:, :classes], row[:, classes:])[0] for row in scored)
         logits = self._answered(texts, info, self._views(stream), lambda batch: self._logits(stream, batch))
         return (answers(info, logit[None])[0] for logit in logits)
+
+    def scores(self, texts: Iterable[Text], task: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Logits (N, C) and embeddings (N, H) of one forward, float32, of texts cut to what the task reads."""
+        stream = self.task(task, "classify", "multilabel", "regress")
+        outputs = max(len(self.streams[stream].labels), 1)
+        rows = np.array(list(self._scored(texts, stream)), np.float32).reshape(-1, outputs + self.student.width)
+        return rows[:, :outputs], rows[:, outputs:]
+
+    def scored(self, stream: str, batch: Batch) -> Tensor:
+        """Logits and embeddings (N, C + H) of a batch with the views of :meth:`scored_views`."""
+        encoded = self.student(batch.views[Clean()])
+        own = stream not in self.deciding
+        logits = self.student.class_logits(encoded, stream) if own else self._logits(stream, batch)
+        return torch.cat([logits, self.student.embedding(encoded)], dim=1)
+
+    def scored_views(self, stream: str) -> list[View]:
+        return list(dict.fromkeys([Clean(), *self._views(stream)]))
 
     def embed(self, texts: Iterable[Text]) -> np.ndarray:
         """Embeddings (N, H) float32."""
@@ -116,6 +142,10 @@ class Model:
         return self._answered(
             texts, info, [Clean()], lambda batch: write_texts(self.student, batch.views[Clean()], most, **settings)
         )
+
+    def _scored(self, texts: Iterable[Text], stream: str) -> Iterator[Tensor]:
+        views = self.scored_views(stream)
+        return self._answered(texts, self.streams[stream], views, lambda batch: self.scored(stream, batch))
 
     def _views(self, stream: str) -> Sequence[View]:
         return self.deciding[stream].views() if stream in self.deciding else [Clean()]

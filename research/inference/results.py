@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from research.data.cache import key
 from research.errors import UserError
 from research.files import unwritable
+from research.inference.decisions.file import beside
 from research.inference.loading import checkpoint_of
 from research.inference.model import WINDOW
 from research.inference.reading import STDIN, source_of
@@ -30,7 +31,9 @@ def fingerprint(chosen: argparse.Namespace) -> str | None:
     if STDIN in chosen.input:
         return None
     sources = [source_of(path, chosen.text, chosen.text_pair, chosen.encoding).fingerprint() for path in chosen.input]
-    return key({**vars(chosen), "output": None}, files_digest([checkpoint_of(chosen.ckpt)]), sources)
+    checkpoint = checkpoint_of(chosen.ckpt)
+    read = [path for path in (checkpoint, beside(checkpoint)) if path.exists()]
+    return key({**vars(chosen), "output": None}, files_digest(read), sources)
 
 
 class Results:

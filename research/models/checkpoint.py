@@ -8,6 +8,7 @@ from research.errors import UserError
 from research.models.student import Student
 
 if TYPE_CHECKING:
+    from research.data.stream_module import StreamDataModule
     from research.objectives.base import Objective
 
 
@@ -31,7 +32,7 @@ class Trained:
         self.config: dict[str, Any] = run["config"]
         self.streams = {name: StreamInfo.restored(info) for name, info in run["streams"].items()}
         self._state = checkpoint["state_dict"]  # mapped, not read
-        self.student: Student = self._made("student", Student, self.config["model"]["student"])
+        self.student: Student = self._made("model.student", Student, self.config["model"]["student"])
 
     def restore(self) -> None:
         """Build the student, give it the heads of its tasks, and load its weights."""
@@ -52,7 +53,16 @@ class Trained:
         """An objective of the run as its config has it, not yet built."""
         from research.objectives.base import Objective
 
-        made: Objective = self._made(f"objectives.{name}", Objective, self.config["model"]["objectives"][name])
+        made: Objective = self._made(f"model.objectives.{name}", Objective, self.config["model"]["objectives"][name])
+        return made
+
+    def stream(self, name: str) -> "StreamDataModule":
+        """A stream of the run as its config has it, not yet connected."""
+        from research.data.stream_module import StreamDataModule
+
+        made: StreamDataModule = self._made(
+            f"data.streams.{name}", StreamDataModule, self.config["data"]["streams"][name]
+        )
         return made
 
     def _made(self, key: str, kind: type, given: Any) -> Any:
@@ -65,5 +75,5 @@ class Trained:
         try:
             return parser.instantiate(parser.parse_object({"it": given})).it
         except ArgumentError as error:
-            reason = f"this version has another model.{key}: {nested(str(error))[-1]}"
+            reason = f"this version has another {key}: {nested(str(error))[-1]}"
             raise UserError(f"{self.name}: {reason}") from None

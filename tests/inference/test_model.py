@@ -106,6 +106,14 @@ def test_embeddings_and_the_similarity_of_pairs(model: Model, texts: list[str]) 
         list(model.score([pairs[0], "alone"]))
 
 
+def test_scores_are_logits_and_embeddings_of_one_forward(model: Model, texts: list[str]) -> None:
+    logits, embeddings = model.scores(texts)
+    np.testing.assert_allclose(logits, model.logits(texts), atol=1e-5)
+    short = [i for i, text in enumerate(texts) if len(model.student.tokenizer(text).input_ids) <= 24]
+    assert 5 < len(short) < len(texts), "the task cuts the others"
+    np.testing.assert_allclose(embeddings[short], model.embed([texts[i] for i in short]), atol=1e-5)
+
+
 def test_a_pair_is_read_together(model: Model) -> None:
     first, second = "the old valley", "a bridge"
     got = model.logits([{"text": first, "text_pair": second}])

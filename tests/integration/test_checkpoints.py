@@ -1,6 +1,5 @@
-"""What a user meets of checkpoints: full disks, writing beside the training, the best ones, weights to give away."""
+"""What a user meets of checkpoints: full disks, writing beside the training, the best ones."""
 
-import json
 import os
 import resource
 import signal
@@ -8,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from research.callbacks.metrics_log import MetricsLog
 from research.checkpoints.reading import load_checkpoint
@@ -115,49 +112,6 @@ def test_the_best_are_kept_also_after_a_stop(program, after_step):
     assert listed == pytest.approx(expected) and files == set(expected)
     chosen = str(last(program, "best").with_name(min(expected)))
     assert program("test", "best", *arguments, "--ckpt_path", chosen) == 0
-
-
-def test_export_gives_transformers_the_same_model(program, whole, tmp_path, capsys):
-    out = tmp_path / "given"
-    command = ["checkpoint", "export", str(last(program, whole)), "--output", str(out)]
-    assert run_command(command) == 0
-    assert "written to" in capsys.readouterr().out
-    assert not list(out.glob("*.bin"))
-    state = load_checkpoint(last(program, whole))
-    model, loading = AutoModelForMaskedLM.from_pretrained(out, output_loading_info=True)
-    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, state["state_dict"][f"student.model.{name}"]), name
-
-    with safe_open(out / "heads.safetensors", "pt") as heads:
-        facts = heads.metadata()
-        weight, bias = (heads.get_tensor(f"intents.{name}") for name in ("weight", "bias"))
-    assert program("predict", whole, "--ckpt_path", "last") == 0
-    predictions = (program.run_folder(whole) / "predictions.jsonl").read_text().splitlines()
-    tokenizer = AutoTokenizer.from_pretrained(out)
-    texts = (ROOT / "tests/data/slices/banking77/test.csv").read_text().splitlines()[1:4]
-    for text, prediction in zip(texts, map(json.loads, predictions), strict=False):
-        words = tokenizer(text.rpartition(",")[0], add_special_tokens=False).input_ids[:30]
-        ids = torch.tensor([[tokenizer.cls_token_id, *words, tokenizer.sep_token_id]])
-        with torch.no_grad():
-            embedding = model.eval().base_model(ids).last_hidden_state.mean(1)
-        shares = (embedding @ weight.T + bias).softmax(-1)[0].tolist()
-        labels = json.loads(facts["labels"])["intents"]
-        assert dict(zip(labels, shares, strict=True)) == pytest.approx(prediction["probabilities"], abs=1e-5)
-    assert facts["pooling"] == "mean"
-    assert run_command(command) == 2
-    assert capsys.readouterr().err.endswith(f"error: --output {out}: is there already\n")
-
-
-def test_a_student_is_made_of_an_exported_one(program, whole, tmp_path):
-    """The weights that a next run begins with are those exported."""
-    out = tmp_path / "given"
-    assert run_command(["checkpoint", "export", str(last(program, whole)), "--output", str(out)]) == 0
-    given = ["--model.student.architecture", "null", "--model.student.tokenizer", "null", "--model.student.backbone"]
-    assert program("fit", "next", *given, str(out), "--model.optimisation.lr", "1e-30", "--trainer.max_steps", "1") == 0
-    one, two = (load_checkpoint(last(program, name))["state_dict"] for name in (whole, "next"))
-    for name in (name for name in two if name.startswith("student.model.")):
-        torch.testing.assert_close(two[name], one[name])
 
 
 DIVIDED = '''

@@ -36,7 +36,7 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["report", "ablate", "errors", "average", "checkpoint export", "checkpoint consolidate"]
+    "command", ["report", "ablate", "errors", "average", "predict", "export", "checkpoint consolidate"]
 )
 def test_help_of_other_commands_loads_nothing_heavy(command):
     code = f"""import sys, research.cli

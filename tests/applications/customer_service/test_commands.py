@@ -1,0 +1,68 @@
+"""``run`` and ``chat`` as a user gives them, on a small config."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from research.applications.customer_service import reporting, running, training
+from research.applications.customer_service.__main__ import main
+from research.errors import UserError
+from research.run import CHOSEN
+
+FILES = ("results.json", "results.md", "risk.png")
+
+
+@pytest.fixture(scope="module")
+def desk_folder(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
+    """A folder where the small config has run, with one seed and the data beside it."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "data").symlink_to(shared)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(desk_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk_folder)
+    monkeypatch.delenv(CHOSEN, raising=False)
+    monkeypatch.setattr(training, "CONFIG", Path(__file__).with_name("small.yaml"))
+    monkeypatch.setattr(reporting, "HERE", desk_folder)
+
+
+def test_chat_before_run_says_what_to_do() -> None:
+    with pytest.raises(UserError, match=r"runs/customer_service/0/hybrid: no calibrated run; give the command run"):
+        main(["chat"])
+
+
+def test_run_measures_all_arms_and_goes_on(
+    desk_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["run", "--seeds", "0"]) == 0
+    assert "setfit is left out" in capsys.readouterr().out
+    results = json.loads((desk_folder / "results.json").read_text())
+    assert list(results["arms"]) == ["ce", "hybrid"] and results["seeds"] == [0]
+    assert results["command"] == "python -m research.applications.customer_service run --seeds 0"
+    assert results["arms"]["hybrid"][0]["accuracy"] > 1.5 / 7, "seven intents"
+    first = {name: (desk_folder / name).read_bytes() for name in FILES}
+    monkeypatch.setattr(training, "run_command", None)  # nothing is trained again
+    monkeypatch.setattr(running, "run_command", None)
+    assert main(["run", "--seeds", "0"]) == 0
+    assert {name: (desk_folder / name).read_bytes() for name in FILES[:2]} == {n: first[n] for n in FILES[:2]}
+
+
+def test_chat_replies_until_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("my card\x07 has not come\n" + "ы" * 5000 + "\n{{ 7*7 }}\n"))
+    assert main(["chat"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("I know 7 questions") and out.count("desk> ") == 3 and out.endswith("Goodbye.\n")
+    assert out.count("confidence ") == 3 and "49" not in out
+
+
+def test_runs_of_another_config_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(training.CONFIG.read_text().replace("max_steps: 5", "max_steps: 6"))
+    monkeypatch.setattr(training, "CONFIG", other)
+    with pytest.raises(UserError, match=r"runs/customer_service: its runs are of another config.yaml; move"):
+        main(["run", "--seeds", "0"])
