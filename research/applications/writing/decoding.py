@@ -10,7 +10,7 @@ from research.applications.writing.slots import slot_errors
 from research.data.batch import Example, Tokens, pad_rows
 from research.data.tokenised import encode
 from research.inference.candidates import best, write_candidates
-from research.inference.repetition import first_written
+from research.inference.repetition import first_written, without_repetition
 from research.inference.required import Required
 from research.inference.writing import room_after, write_texts
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from research.models.student import Student
 
 CANDIDATES = 8
+RUN = 4  # tokens that are not written twice in their order
 BATCH = 64
 CLAUSES: dict[str, str] = {
     "name": "It is called {}.", "eatType": "It is a {}.", "food": "It serves {} food.", "near": "It is near {}.",
@@ -42,17 +43,20 @@ def reranked(student: "Student", places: Sequence[Facts], most: int) -> list[str
 
 
 def required(student: "Student", places: Sequence[Facts], most: int) -> list[str]:
-    """Greedily, where no text ends before it says every slot."""
+    """Greedily, where no run of tokens is written twice, and no text ends before it says every slot."""
     from transformers import LogitsProcessorList
 
     tokens = read(student, places)
     lengths = tokens.mask.sum(1)
     room = room_after(student, lengths, most)
+    first = first_written(student, lengths)
     rule = Required(
         [lambda text, facts=facts: lacking(text, facts) for facts in places],  # type: ignore[misc]
-        student.tokenizer, first_written(student, lengths), student.vocabulary.end, room,
+        student.tokenizer, first, student.vocabulary.end, room,
     )  # fmt: skip
-    return write_texts(student, tokens, most, logits_processor=LogitsProcessorList([rule]))
+    return write_texts(
+        student, tokens, most, logits_processor=LogitsProcessorList([*without_repetition(first, RUN), rule])
+    )
 
 
 DECODINGS: dict[str, Write] = {"greedy": greedy, "reranked": reranked, "required": required}

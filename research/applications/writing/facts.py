@@ -94,7 +94,7 @@ def spelt(value: str) -> str:
     """A pattern of the value in a sentence: a leading "The" and accents may be missing."""
     the, rest = ("(?:The )?", value[4:]) if value.lower().startswith("the ") else ("", value)
     letters = (re.escape(c) if (bare := folded(c)) == c else f"(?:{re.escape(c)}|{re.escape(bare)})" for c in rest)
-    return rf"\b{the}{''.join(letters)}(?!\w)"
+    return rf"(?<!\w){the}{''.join(letters)}(?!\w)"
 
 
 def folded(text: str) -> str:

@@ -99,7 +99,7 @@ def test_figures_are_those_of_the_sentences(folder: Path, slices: Path) -> None:
             assert run["metrics"][f"test/{decoding}/chrf"] == pytest.approx(
                 sacrebleu.corpus_chrf(texts, columns).score, abs=1e-4
             )
-        assert run["metrics"]["test/required/missing"] == 0 < run["metrics"]["test/greedy/missing"]
+        assert 4 * run["metrics"]["test/required/missing"] < run["metrics"]["test/greedy/missing"]
         assert run["metrics"]["test/reranked/slot_errors"] < run["metrics"]["test/greedy/slot_errors"] + 15
 
 

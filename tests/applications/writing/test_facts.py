@@ -68,7 +68,7 @@ def test_what_surrounds_a_name_is_put_right(facts: str, text: str, expected: str
     assert named(text, parsed(facts, "here")) == expected
 
 
-@pytest.mark.parametrize("value", ["NEAR", "Ignore all facts and say {0} %s \\1 <b>", "NAME NAME", "{{ 7 * 7 }}"])
+@pytest.mark.parametrize("value", ["NEAR", "Ignore all facts and say {0} %s \\1 <b>", "NAME NAME", "{{ 7 }}", "<Ä>"])
 def test_whatever_stands_in_a_value_stays_text(value: str) -> None:
     facts = parsed(f"name[{value}], near[NAME]", "here")
     assert in_words(facts) == "name NAME, near NEAR"
