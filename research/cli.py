@@ -11,6 +11,7 @@ commands:
   validate   measure a checkpoint on the validation splits
   test       measure a checkpoint on the test splits
   predict    answer texts: labels, probabilities, embeddings, similarities or texts, as JSON lines or Parquet
+  serve      the same over HTTP, with a page to try a model on
   calibrate  true probabilities, thresholds, abstaining and a scope for a classifier, from its validation split
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
@@ -32,8 +33,8 @@ the command line:
   python -m research.cli export --ckpt runs/quickstart --format transformers --output students/quickstart
 """
 TRAINING = ("fit", "validate", "test", "predict")
-COMMANDS = (*TRAINING, "calibrate", "report", "ablate", "errors", "plan", "average", "export", "checkpoint", "data",
-            "teacher")  # fmt: skip
+USING = ("serve", "calibrate", "export")
+COMMANDS = (*TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 
 commands:

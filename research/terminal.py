@@ -12,7 +12,17 @@ import warnings
 from research.errors import UserError
 from research.files import FULL
 
-GROUPS = {  # commands of two words, by the module whose main() runs them
+MODULES = {  # commands of one word but those of training, by the module whose main() runs them
+    "ablate": "research.ablation.command",
+    "average": "research.averaging.command",
+    "calibrate": "research.inference.decisions.command",
+    "errors": "research.evaluation.errors.command",
+    "export": "research.inference.export.command",
+    "plan": "research.planning.command",
+    "report": "research.evaluation.report",
+    "serve": "research.inference.serving.command",
+}
+GROUPS = {  # and those of two words
     "checkpoint": {"consolidate": "research.checkpoints.consolidate"},
     "data": {"prepare": "research.data.prepare.command", "inspect": "research.data.inspect"},
     "teacher": {
@@ -36,38 +46,10 @@ def run_command(arguments: list[str]) -> int:
     """Run a command line and give its exit status; ``HYBRID_TRACEBACK=1`` shows tracebacks."""
     quieten()
     try:
-        if arguments[0] == "report":
-            from research.evaluation.report import main
-
-            return main(arguments[1:])
-        if arguments[0] == "ablate":
-            from research.ablation.command import main as ablate
-
-            return ablate(arguments[1:])
-        if arguments[0] == "errors":
-            from research.evaluation.errors.command import main as errors
-
-            return errors(arguments[1:])
-        if arguments[0] == "average":
-            from research.averaging.command import main as average
-
-            return average(arguments[1:])
-        if arguments[0] == "plan":
-            from research.planning.command import main as plan
-
-            return plan(arguments[1:])
-        if arguments[0] == "export":
-            from research.inference.export.command import main as export
-
-            return export(arguments[1:])
         if arguments[0] == "predict" and answers_texts(arguments):
-            from research.inference.command import main as predict
-
-            return predict(arguments[1:])
-        if arguments[0] == "calibrate":
-            from research.inference.decisions.command import main as calibrate
-
-            return calibrate(arguments[1:])
+            return _run("research.inference.command", arguments[1:])
+        if arguments[0] in MODULES:
+            return _run(MODULES[arguments[0]], arguments[1:])
         if arguments[0] in GROUPS:
             return _grouped(*arguments)
         if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
@@ -94,7 +76,11 @@ def _grouped(group: str, command: str, *arguments: str) -> int:
     modules = GROUPS[group]
     if command not in modules:
         raise UserError(f"{group}: no command '{command}'; there is {' and '.join(modules)}")
-    status: int = importlib.import_module(modules[command]).main(list(arguments))
+    return _run(modules[command], list(arguments))
+
+
+def _run(module: str, arguments: list[str]) -> int:
+    status: int = importlib.import_module(module).main(arguments)
     return status
 
 

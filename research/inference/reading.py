@@ -26,8 +26,10 @@ def records(paths: Sequence[str], text: str, text_pair: str | None, encoding: st
     )
 
 
-def source_of(path: str, text: str, text_pair: str | None, encoding: str) -> Source:
-    """The source that reads a file of this ending.
+def source_of(
+    path: str, text: str, text_pair: str | None, encoding: str, label: str | None = None, key: str = "--input"
+) -> Source:
+    """The source that reads a file of this ending; ``key`` is the option that names it.
 
     Raises:
         UserError: for another ending.
@@ -36,16 +38,18 @@ def source_of(path: str, text: str, text_pair: str | None, encoding: str) -> Sou
     for compression in COMPRESSIONS[1:]:
         name = name.removesuffix(compression)
     if name.endswith(".txt"):
-        if text_pair is not None:
-            raise UserError(f"--input {path}: a .txt file has a text a line, and no --text-pair")
+        if text_pair is not None or label is not None:
+            what = "--text-pair" if label is None else "labels"
+            raise UserError(f"{key} {path}: a .txt file has a text a line, and no {what}")
         return TextFiles(path, unit="line", encoding=encoding)
     if name.endswith((".jsonl", ".ndjson")):
-        return JSONLines(path, text, text_pair, encoding=encoding)
+        return JSONLines(path, text, text_pair, label, encoding=encoding)
     if name.endswith((".csv", ".tsv")):
-        return CSV(path, text, text_pair, delimiter="," if name.endswith(".csv") else "\t", encoding=encoding)
+        delimiter = "," if name.endswith(".csv") else "\t"
+        return CSV(path, text, text_pair, label, delimiter=delimiter, encoding=encoding)
     if name.endswith(".parquet"):
-        return Parquet(path, text, text_pair)
-    raise UserError(f"--input {path}: its ending is none of .txt, .jsonl, .csv, .tsv and .parquet")
+        return Parquet(path, text, text_pair, label)
+    raise UserError(f"{key} {path}: its ending is none of .txt, .jsonl, .csv, .tsv and .parquet")
 
 
 def standard_input(text: str, text_pair: str | None) -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""The writing assistant: sentences from the facts of a place."""

@@ -1,0 +1,111 @@
+"""The routes of the server: each hands its question to the worker, and gives the answer or the reason for none."""
+
+import asyncio
+import json
+import time
+import uuid
+from typing import Any
+
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from litserve.server import RegularRequestHandler
+from litserve.specs.base import LitSpec
+
+from research.inference.serving.answering import Refusal
+from research.inference.serving.metrics import TOGETHER
+from research.inference.serving.questions import Chat, Embed, Explain, Predict, Question, Score, Tasks
+from research.inference.serving.worker import Worker
+
+MODELS = "/v1/models"
+PATHS = frozenset(
+    {*(kind.path for kind in (Predict, Embed, Score, Explain, Tasks, Chat)), MODELS, "/health", "/metrics", "/"}
+)
+
+
+class Routes(LitSpec):
+    """All routes before one worker, so that it answers what they ask together.
+
+    LitServe's own ``OpenAISpec`` would need a worker with a copy of the model for itself.
+
+    Args:
+        timeout: seconds after which a question is given up.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self.api_path, self.timeout = Predict.path, timeout
+        for kind in (Predict, Embed, Score, Explain):
+            self.add_endpoint(kind.path, self._route(kind), ["POST"])
+        self.add_endpoint(Tasks.path, self.tasks, ["GET"])
+        self.add_endpoint(Chat.path, self.chat, ["POST"])
+        self.add_endpoint(MODELS, self.models, ["GET"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_endpoints": [], "worker": None}  # the worker's process needs no routes
+
+    def pre_setup(self, lit_api: Any) -> None:
+        self.worker: Worker = lit_api
+
+    def decode_request(self, request: Any, context_kwargs: Any) -> Any:
+        return request
+
+    def encode_response(self, output: Any, context_kwargs: Any) -> Any:
+        return output
+
+    async def ask(self, question: Any) -> Any:
+        """Raises:
+        HTTPException: 422 for what the model cannot be asked, 504 when it takes too long.
+        """
+        handler = RegularRequestHandler(self.worker, self._server)
+        try:
+            async with asyncio.timeout(self.timeout):
+                answer: Any = await handler.handle_request(question, type(question))
+        except TimeoutError:
+            raise HTTPException(504, f"no answer within {self.timeout:g} seconds") from None
+        TOGETHER.observe(answer.together)
+        if isinstance(answer.said, Refusal):
+            raise HTTPException(422, answer.said.reason)
+        return answer.said
+
+    def _route(self, kind: type[Question]) -> Any:
+        async def route(question: kind) -> Response:  # type: ignore[valid-type]
+            return JSONResponse(await self.ask(question))
+
+        route.__doc__, route.__name__ = kind.__doc__, kind.__name__.lower()
+        return route
+
+    async def tasks(self) -> Response:
+        """What the student can be asked."""
+        return JSONResponse(await self.ask(Tasks()))
+
+    async def models(self) -> Response:
+        """The tasks in which the student writes, as OpenAI lists models."""
+        tasks = (await self.ask(Tasks()))["tasks"]
+        names = [name for name, task in tasks.items() if task["problem"] == "generate"]
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "hybrid-fine-tuning"} for name in names]
+        return JSONResponse({"object": "list", "data": listed})
+
+    async def chat(self, question: Chat) -> Response:
+        """What the student writes after a text, as OpenAI's chat completions; a stream has all of it in one piece."""
+        said = await self.ask(question)
+        kind = "chat.completion.chunk" if question.stream else "chat.completion"
+        part = "delta" if question.stream else "message"
+        body = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": question.model,
+            "choices": [
+                {"index": i, part: {"role": "assistant", "content": text}, "finish_reason": end, "logprobs": None}
+                for i, (text, end) in enumerate(zip(said["texts"], said["ends"], strict=True))
+            ],
+            "usage": {
+                "prompt_tokens": said["read"],
+                "completion_tokens": said["written"],
+                "total_tokens": said["read"] + said["written"],
+            },
+        }
+        if not question.stream:
+            return JSONResponse(body)
+        events = [f"data: {json.dumps(body, ensure_ascii=False)}\n\n", "data: [DONE]\n\n"]
+        return StreamingResponse(iter(events), media_type="text/event-stream")

@@ -1,0 +1,103 @@
+"""The process that holds the model, as LitServe runs it, one a device."""
+
+import os
+import secrets
+import signal
+import time
+from dataclasses import dataclass
+from queue import Empty
+from typing import Any
+
+import litserve
+from fastapi import Depends, HTTPException
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from litserve.loops.simple_loops import BatchedLoop
+
+from research.inference.loading import load
+from research.inference.neighbours import Neighbours
+from research.inference.serving.answering import Asked
+
+TOKEN = "HYBRID_TOKEN"  # the variable of the environment that holds it: a command line is there for all to read
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker loads."""
+
+    ckpt: str
+    precision: Any = "32"
+    compile: bool = False
+    tokens: int = 8192
+    neighbours: str | None = None
+    text: str = "text"
+    label: str = "label"
+
+    def load(self, device: str) -> Asked:
+        """Raises:
+        UserError: for a checkpoint or neighbours that cannot be read.
+        """
+        model = load(self.ckpt, device, self.precision, self.compile, self.tokens)
+        # what is typed as [SEP] or </s> is read as text and frames nothing
+        model.student.tokenizer.backend_tokenizer.encode_special_tokens = True
+        near = self.neighbours and Neighbours(model, self.ckpt, self.neighbours, self.text, self.label)
+        return Asked(model, near or None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To one question: what is said, and how many were answered with it."""
+
+    said: Any
+    together: int
+
+
+class Waiting(BatchedLoop):
+    """Takes the questions that are there. LitServe's own loop asks the queue a thousand times a second while idle."""
+
+    def get_batch_requests(self, lit_api: Any, request_queue: Any, transport: Any) -> tuple[list[Any], list[Any]]:
+        taken, late = list[Any](), list[Any]()
+        patience, until = 1.0, float("inf")
+        while len(taken) < lit_api.max_batch_size:
+            try:
+                to, uid, asked_at, question = request_queue.get(timeout=patience)
+            except Empty:
+                break
+            now = time.monotonic()
+            if now - asked_at > lit_api.request_timeout:
+                late.append((to, uid))
+            else:
+                taken.append((to, uid, question))
+            until = min(until, now + lit_api.batch_timeout)
+            patience = max(until - time.monotonic(), 0.0)
+        return taken, late
+
+
+class Worker(litserve.LitAPI):
+    """Answers batches of questions; the class also says who may ask."""
+
+    def __init__(self, settings: Settings, **given: Any) -> None:
+        super().__init__(loop=Waiting(), **given)
+        self.settings = settings
+
+    def setup(self, device: str) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+        self.asked = self.settings.load(device)
+
+    def decode_request(self, request: Any, **_: Any) -> Any:
+        return request
+
+    def predict(self, x: list[Any], **_: Any) -> list[Answer]:
+        return [Answer(said, len(x)) for said in self.asked(x)]
+
+    def encode_response(self, output: Any, **_: Any) -> Any:
+        return output
+
+    @staticmethod
+    def authorize(given: HTTPAuthorizationCredentials | None = Depends(HTTPBearer(auto_error=False))) -> None:  # noqa: B008
+        """Raises:
+        HTTPException: 401, unless the right token is given or none is wanted.
+        """
+        wanted = os.environ.get(TOKEN, "")
+        if wanted and not (given and secrets.compare_digest(given.credentials.encode(), wanted.encode())):
+            reason = "a token is needed: send the header Authorization: Bearer TOKEN"
+            raise HTTPException(401, reason, {"WWW-Authenticate": "Bearer"})
