@@ -87,4 +87,4 @@ class Isotonic:
         return np.where(sums > 0, values / np.where(sums > 0, sums, 1.0), 1 / values.shape[1])
 
 
-METHODS = {"temperature": Temperature, "isotonic": Isotonic}
+METHODS: dict[str, type[Temperature] | type[Isotonic]] = {"temperature": Temperature, "isotonic": Isotonic}

@@ -48,8 +48,8 @@ def write(checkpoint: Path, tasks: Mapping[str, Decisions], made: Mapping[str, A
         kept = _content(path)
     if kept.get("checkpoint") != of:
         kept = {"tasks": {}}
-    tasks = {**kept["tasks"], **{name: {**plain(one), "made": dict(made)} for name, one in tasks.items()}}
-    write_whole(path, json.dumps({"checkpoint": of, "tasks": tasks}, ensure_ascii=False) + "\n")
+    content = kept["tasks"] | {name: {**plain(one), "made": dict(made)} for name, one in tasks.items()}
+    write_whole(path, json.dumps({"checkpoint": of, "tasks": content}, ensure_ascii=False) + "\n")
     return path
 
 
