@@ -30,6 +30,7 @@ from tqdm import tqdm
 from research.ablation.results import commit
 from research.evaluation.plot import canvas, save
 from research.files import write_whole
+from research.precision import native_bfloat16
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -43,8 +44,11 @@ def servers(ckpt: Path) -> dict[str, tuple[list[str], dict[str, str], str]]:
     ours = [sys.executable, "-m", "research.cli", "serve", "--ckpt", str(ckpt), "--port", str(PORT)]
     peer = [sys.executable, "-m", "uvicorn", "peer:app", "--port", str(PORT), "--log-level", "warning", "--workers"]
     given = {"PEER_CKPT": str(ckpt)}
+    bfloat16 = {f"{OURS}, bfloat16": ([*ours, "--precision", "bf16"], {}, "texts")} if native_bfloat16() else {}
     return {
         OURS: (ours, {}, "texts"),
+        f"{OURS}, {CORES} workers": ([*ours, "--workers", str(CORES)], {}, "texts"),
+        **bfloat16,
         f"pipeline, one process, {CORES} threads": ([*peer, "1"], {**given, "PEER_THREADS": str(CORES)}, "text"),
         f"pipeline, {CORES} processes": ([*peer, str(CORES)], {**given, "OMP_NUM_THREADS": "1"}, "text"),
     }
@@ -109,18 +113,13 @@ def most_within(points: Sequence[Mapping[str, float]], limit: float) -> float:
 
 
 def compared(turn: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """Ours against the best peer at each p95 that a peer had, in one repeat."""
-    peers = {name: points for name, points in turn.items() if name != OURS}
+    """Each of ours against the best peer at each p95 that a peer had, in one repeat."""
+    peers = {name: points for name, points in turn.items() if not name.startswith(OURS)}
     rows = []
-    for name, points in peers.items():
-        for point in points:
-            peer = max(most_within(other, point["p95"]) for other in peers.values())
-            rows.append(
-                {
-                    "clients of the peer": point["clients"], "peer": name, "p95": point["p95"],
-                    "best peer": peer, OURS: (mine := most_within(turn[OURS], point["p95"])), "times": mine / peer,
-                }
-            )  # fmt: skip
+    for limit in (point["p95"] for points in peers.values() for point in points):
+        peer = max(most_within(points, limit) for points in peers.values())
+        mine = {name: most_within(points, limit) for name, points in turn.items() if name not in peers}
+        rows.append({"p95": limit, "best peer": peer, "ours": mine})
     return rows
 
 
@@ -172,7 +171,7 @@ def main() -> None:
             "probability at most": max(abs(a[1] - b[1]) for a, b in zip(answers[OURS], given, strict=True)),
         }
         for name, given in answers.items()
-        if name != OURS
+        if not name.startswith(OURS)
     }
     write_whole(args.out / "results.json", json.dumps(results, indent=1) + "\n")
     lines = described(results, list(sides), args.clients)
@@ -198,8 +197,14 @@ def described(results: Mapping[str, Any], names: Sequence[str], clients: Sequenc
         "| --- | --- | --- |",
         f"| p95 (ms) | {spread([row['p95'] for row in best])} | |",
         f"| requests a second, best pipeline | {spread([row['best peer'] for row in best])} | |",
-        f"| requests a second, ours, at that p95 | {spread([row[OURS] for row in best])} | |",
-        f"| times | {spread([row['times'] for row in best])} | 3 |",
+        *(
+            f"| requests a second, {name}, at that p95 | {spread([row['ours'][name] for row in best])} | |"
+            for name in best[0]["ours"]
+        ),
+        *(
+            f"| times, {name} | {spread([row['ours'][name] / row['best peer'] for row in best])} | 3 |"
+            for name in best[0]["ours"]
+        ),
         "",
         "| clients | " + " | ".join(f"{name}: requests a second | p95 (ms)" for name in names) + " |",
         "| --- |" + " --- | --- |" * len(names),
@@ -227,7 +232,7 @@ def drawn(results: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
             points = turn["points"][name]
             label = name if turn is results["repeats"][0] else None
             axes.plot([p["requests a second"] for p in points], [p["p95"] for p in points],
-                      "osv"[i % 3] + "-", color=f"C{i}", label=label)  # fmt: skip
+                      "osvDx"[i % 5] + "-", color=f"C{i}", label=label)  # fmt: skip
     axes.set_yscale("log")
     axes.set_xlabel("requests a second")
     axes.set_ylabel("p95 (ms)")

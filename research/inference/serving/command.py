@@ -12,6 +12,15 @@ import socket
 from research.errors import UserError
 
 LOCAL = "127.0.0.1"
+BOUNDS = {
+    "port": (1024, 65535),
+    "workers": (1, 256),
+    "batch": (1, 4096),
+    "wait": (0, 1000),
+    "timeout": (0.01, 3600),
+    "max_bytes": (1, 2**30),
+    "max_waiting": (1, 2**16),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -42,6 +51,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default=LOCAL, choices=[LOCAL, "0.0.0.0", "::"], help="others than it need a token")
     parser.add_argument("--port", type=int, default=8000, help="1024 to 65535")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda: a worker a GPU that is visible")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes a device, each with the model, that share the cores"
+    )
     parser.add_argument("--precision", choices=["32", "bf16"], default="32")
     parser.add_argument("--compile", action="store_true", help="by torch.compile; the first answers take a minute")
     parser.add_argument("--tokens", type=int, default=8192, help="of a batch; more need more memory")
@@ -54,8 +66,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--text", default="text", metavar="COLUMN", help="of that file")
     parser.add_argument("--label", default="label", metavar="COLUMN", help="of that file")
     chosen = parser.parse_args(arguments)
-    for name, least, most in (("port", 1024, 65535), ("batch", 1, 4096), ("wait", 0, 1000), ("timeout", 0.01, 3600),
-                              ("max_bytes", 1, 2**30), ("max_waiting", 1, 2**16)):  # fmt: skip
+    for name, (least, most) in BOUNDS.items():
         if not least <= getattr(chosen, name) <= most:
             option = name.replace("_", "-")
             raise UserError(f"--{option} is {getattr(chosen, name)}; it must lie from {least} to {most}")

@@ -59,11 +59,16 @@ def stop_at_signals() -> None:
 def made(settings: Settings, chosen: argparse.Namespace) -> litserve.LitServer:
     """The server, not yet started."""
     worker = Worker(
-        settings, max_batch_size=chosen.batch, batch_timeout=chosen.wait / 1000, spec=Routes(chosen.timeout)
+        settings,
+        chosen.workers,
+        max_batch_size=chosen.batch,
+        batch_timeout=chosen.wait / 1000,
+        spec=Routes(chosen.timeout),
     )
     server = litserve.LitServer(
         [worker],  # of a single one the token would also be asked for by the page and /health
         accelerator=chosen.device,
+        workers_per_device=chosen.workers,
         timeout=chosen.timeout,
         max_payload_size=chosen.max_bytes,
         fast_queue=True,

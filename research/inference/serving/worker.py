@@ -9,6 +9,7 @@ from queue import Empty
 from typing import Any
 
 import litserve
+import torch
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from litserve.loops.simple_loops import BatchedLoop
@@ -73,14 +74,21 @@ class Waiting(BatchedLoop):
 
 
 class Worker(litserve.LitAPI):
-    """Answers batches of questions; the class also says who may ask."""
+    """Answers batches of questions; the class also says who may ask.
 
-    def __init__(self, settings: Settings, **given: Any) -> None:
+    Args:
+        settings: what to load.
+        share: how many such processes share the cores.
+        given: as LitServe takes it.
+    """
+
+    def __init__(self, settings: Settings, share: int = 1, **given: Any) -> None:
         super().__init__(loop=Waiting(), **given)
-        self.settings = settings
+        self.settings, self.share = settings, share
 
     def setup(self, device: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+        torch.set_num_threads(max(torch.get_num_threads() // self.share, 1))
         self.asked = self.settings.load(device)
 
     def decode_request(self, request: Any, **_: Any) -> Any:
