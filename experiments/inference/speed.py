@@ -4,6 +4,7 @@ python experiments/inference/speed.py                  (--steps, --seeds, --repe
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -132,11 +133,10 @@ def report(results: dict[str, Any]) -> list[str]:
 def draw(results: dict[str, Any]) -> None:
     figure, axes = canvas()
     figure.set_size_inches(9, 5)
-    for name, entry in results["ways"].items():
+    for (name, entry), mark in zip(results["ways"].items(), itertools.cycle("os^vDP*Xhd<>")):
         x = float(np.median([turn["p50 (ms)"] for turn in entry["turns"]]))
-        y = 100 * float(np.mean(entry["accuracy"]))
-        axes.plot(x, y, "o")
-        axes.annotate(name, (x, y), textcoords="offset points", xytext=(6, 4), fontsize=8)
+        of = statistics.interval([100 * each for each in entry["accuracy"]])
+        axes.errorbar(x, of.mean, yerr=of.half or 0.0, fmt=mark, capsize=3, markersize=7, label=name)
     axes.set_xscale("log")
     axes.set_xlabel("median time for one text (ms)")
     axes.set_ylabel("accuracy (%)")
