@@ -4,12 +4,13 @@ Options are those of ``ablate``, such as --workers 2, --dry-run, or --seeds [0].
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+HERE = Path(os.path.relpath(Path(__file__).parent))  # results name it as seen from where the command runs
 
 
 def main(arguments: list[str]) -> int:
