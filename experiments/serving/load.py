@@ -98,6 +98,8 @@ def loaded(clients: int, seconds: float, key: str, texts: Path) -> dict[str, flo
             f"http://127.0.0.1:{PORT}/predict", "--", str(texts), key]  # fmt: skip
     out = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     found: dict[str, float] = json.loads(next(row for row in out.splitlines() if row.startswith("JSON "))[5:])
+    if not found["requests"]:
+        sys.exit(f"error: no answer to {clients} clients within {seconds:g} s: other work leaves no room to measure")
     return {"clients": clients, "requests a second": found["requests"] / found["seconds"], **found}
 
 
