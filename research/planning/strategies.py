@@ -3,7 +3,7 @@
 P are the bytes of parameters, G of gradients, O of the optimiser's state, on N devices. A strategy that divides the
 student gathers a layer's parameters when they are needed, in the backward pass also the next one's (Zhao et al. 2023,
 arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. A gradient is whole
-until it is sent. Teachers are whole on each device, whatever the strategy. ZeRO is as DeepSpeed does it, with the
+until it is sent: that of a layer soon, that of the rest when the backward pass ends. Teachers are whole on each device, whatever the strategy. ZeRO is as DeepSpeed does it, with the
 settings of Lightning (Rajbhandari et al. 2020, arXiv:1910.02054).
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from research.planning.meter import STATES
-from research.planning.trace import Counts
+from research.planning.trace import OUTSIDE, Counts
 
 BUCKET = 200_000_000  # numbers of a bucket of DeepSpeed's, as Lightning sets it
 
@@ -31,8 +31,8 @@ class Step:
 
     @property
     def gathered(self) -> float:
-        """Bytes, in the backward pass: 3 L + 2 R of a layer and of what lies outside of the layers."""
-        return 3 * self.narrow.layer + 2 * self.narrow.rest
+        """Bytes, in the backward pass: 3 L + R of a layer and of what lies outside of the layers."""
+        return 3 * self.narrow.layer + self.narrow.rest
 
     @property
     def narrower(self) -> bool:
@@ -60,10 +60,16 @@ class Memory:
 PARTS = ("parameters", "gradients", "optimiser", "teacher", "activations", "losses", "buffers")
 
 
-def memory(at: Counter[str], shares: tuple[float, float, float], buffers: float = 0.0) -> Memory:
-    """What is alive ``at`` a moment, with the shares of P, G and O that a device has."""
+def memory(
+    at: Counter[str], shares: tuple[float, float, float], buffers: float = 0.0, outside: float | None = None
+) -> Memory:
+    """What is alive ``at`` a moment, with the shares of P, G and O that a device has.
+
+    ``outside`` is that of the gradients outside of the layers, where it is another one.
+    """
     p, g, o = (share * at[kind] for share, kind in zip(shares, STATES, strict=True))
-    rest = sum(at.values()) - sum(at[kind] for kind in (*STATES, "teacher", "losses"))
+    g += at[OUTSIDE] * (shares[1] if outside is None else outside)
+    rest = sum(at.values()) - sum(at[kind] for kind in (*STATES, OUTSIDE, "teacher", "losses"))
     return Memory(p, g, o, at["teacher"], rest, at["losses"], buffers)
 
 
@@ -81,7 +87,7 @@ def fsdp(step: Step) -> Memory:
     """(P + G + O) / N, and what is gathered; parts are in float32, whatever the precision of what is gathered."""
     whole, narrow, n = step.whole, step.narrow, step.devices
     wider = whole.gradients / max(narrow.gradients, 1)
-    divided = memory(narrow.divided, (0, wider / n, 0), step.gathered)
+    divided = memory(narrow.divided, (0, wider / n, 0), step.gathered, outside=1)
     kept = {"parameters": whole.peak["parameters"] / n, "optimiser": whole.optimiser / n}
     return replace(divided, **kept, teacher=float(whole.peak["teacher"]))
 
@@ -105,7 +111,8 @@ def offload(step: Step) -> Memory:
     """FSDP with (P + G + O) / N in the main memory."""
     divided = fsdp(step)
     host = divided.parameters + step.whole.gradients / step.devices + divided.optimiser
-    return replace(divided, parameters=0.0, gradients=0.0, optimiser=0.0, host=host)
+    outside = float(step.narrow.divided[OUTSIDE])
+    return replace(divided, parameters=0.0, gradients=outside, optimiser=0.0, host=host)
 
 
 def _zero(step: Step, parameters: float, gradients: float, gathered: float = 0.0) -> Memory:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -18,14 +19,16 @@ from research.planning.meter import Meter
 from research.planning.texts import fill
 from research.planning.weightless import weightless
 
+OUTSIDE = "gradients outside of the layers"  # which FSDP sends when the backward pass ends
+
 
 @dataclass
 class Counts:
     """What a step takes on one process; sizes in bytes.
 
     ``peak`` is what is alive at the moment of the most, by kind: ``parameters``, ``gradients``, ``optimiser``,
-    ``teacher`` (its weights), ``activations`` and ``losses``; ``divided`` is the same where the first three are divided
-    among the devices. ``gradients`` are those of the whole student, of which a moment may have a part. ``layer`` are
+    ``teacher`` (its weights), ``activations``, ``losses`` and, until the backward pass ends, :data:`OUTSIDE`;
+    ``divided`` is the same where the first three are divided among the devices. ``gradients`` are those of the whole student, of which a moment may have a part. ``layer`` are
     the parameters of the largest layer, and ``rest`` those outside of the layers. ``flops`` are of matrix products, the
     ``teachers`` among them, and ``tokens`` real ones, padding not counted. ``batch`` is what goes to the device, and
     ``loaded`` the seconds that this machine took to make it. ``parameters``, ``trainable`` and ``teacher`` count
@@ -83,8 +86,10 @@ class Counting(Callback):
         sizes = [bytes_of(layer.parameters()) for layer in layers]
         counts.layer = max(sizes)
         counts.rest = bytes_of(module.parameters()) - sum(sizes)
+        inside = {id(parameter) for layer in layers for parameter in layer.parameters()}
         for parameter in (p for p in module.parameters() if p.requires_grad):
-            parameter.register_post_accumulate_grad_hook(self._gradient)
+            kind = "gradients" if id(parameter) in inside else OUTSIDE
+            parameter.register_post_accumulate_grad_hook(partial(self._gradient, kind))
         student.register_forward_pre_hook(lambda *_: self._kind("activations"))
         student.register_forward_hook(lambda *_: self._kind("losses"))
         for model in modules_of(module.teacher):
@@ -129,9 +134,9 @@ class Counting(Callback):
             setattr(self.counts, name, getattr(self.counts, name) // self.steps)
         return self.counts
 
-    def _gradient(self, parameter: Tensor) -> None:
+    def _gradient(self, kind: str, parameter: Tensor) -> None:
         assert parameter.grad is not None
-        self.meter.count("gradients", [parameter.grad])
+        self.meter.count(kind, [parameter.grad])
 
     def _kind(self, kind: str) -> None:
         self.meter.kind = kind
