@@ -3,8 +3,9 @@
 P are the bytes of parameters, G of gradients, O of the optimiser's state, on N devices. A strategy that divides the
 student gathers a layer's parameters when they are needed, in the backward pass also the next one's (Zhao et al. 2023,
 arXiv:2304.11277), and what lies outside of the layers, such as the embeddings, for the whole step. A gradient is whole
-until it is sent: that of a layer soon, that of the rest when the backward pass ends. Teachers are whole on each device, whatever the strategy. ZeRO is as DeepSpeed does it, with the
-settings of Lightning (Rajbhandari et al. 2020, arXiv:1910.02054).
+until it is sent: that of a layer soon, that of the rest when the backward pass ends. Teachers are whole on each device,
+whatever the strategy. ZeRO is as DeepSpeed does it, with the settings of Lightning (Rajbhandari et al. 2020,
+arXiv:1910.02054).
 """
 
 from collections import Counter

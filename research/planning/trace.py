@@ -28,11 +28,11 @@ class Counts:
 
     ``peak`` is what is alive at the moment of the most, by kind: ``parameters``, ``gradients``, ``optimiser``,
     ``teacher`` (its weights), ``activations``, ``losses`` and, until the backward pass ends, :data:`OUTSIDE`;
-    ``divided`` is the same where the first three are divided among the devices. ``gradients`` are those of the whole student, of which a moment may have a part. ``layer`` are
-    the parameters of the largest layer, and ``rest`` those outside of the layers. ``flops`` are of matrix products, the
-    ``teachers`` among them, and ``tokens`` real ones, padding not counted. ``batch`` is what goes to the device, and
-    ``loaded`` the seconds that this machine took to make it. ``parameters``, ``trainable`` and ``teacher`` count
-    numbers, not bytes.
+    ``divided`` is the same where the first three are divided among the devices. ``gradients`` are those of the whole
+    student, of which a moment may have a part. ``layer`` are the parameters of the largest layer, and ``rest`` those
+    outside of the layers. ``flops`` are of matrix products, the ``teachers`` among them, and ``tokens`` real ones,
+    padding not counted. ``batch`` is what goes to the device, and ``loaded`` the seconds that this machine took to make
+    it. ``parameters``, ``trainable`` and ``teacher`` count numbers, not bytes.
     """
 
     peak: Counter[str] = field(default_factory=Counter)
