@@ -54,7 +54,9 @@ def test_readme_names_files_that_exist():
         assert (ROOT / image).exists(), image
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/performance.md", "docs/scale.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/performance.md", "docs/scale.md", "research/applications/customer_service/README.md"]
+)
 def test_figures_in_the_documents_are_those_of_the_results(page):
     """Each row of a table under `<!-- from FILE -->` stands in FILE, which a run has written."""
     quoted = re.findall(r"<!-- from (\S+) -->\n(.+?)\n\n", (ROOT / page).read_text(), re.S)
