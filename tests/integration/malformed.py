@@ -113,7 +113,7 @@ def wrong_token(draw: random.Random, path: str, headers: dict[str, str]) -> Requ
 
 def elsewhere(draw: random.Random, path: str, headers: dict[str, str]) -> Request:
     method = draw.choice(["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
-    other = draw.choice([path, "/predict/..", "/%00", "/predict/1", "//", "/" + "a" * 3000, "/etc/passwd", "/../../x"])
+    other = draw.choice([path, "/predict/../x", "/%00", "/predict/1", "/" + "a" * 3000, "/etc/passwd", "/../../x"])
     return method, other, headers, b""
 
 
