@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 
 from research.errors import UserError
 from research.files import FULL
@@ -43,28 +44,37 @@ FAULTS = {  # what messages of libraries mean
 
 
 def run_command(arguments: list[str]) -> int:
-    """Run a command line and give its exit status; ``HYBRID_TRACEBACK=1`` shows tracebacks."""
+    """Run a command line of ``research.cli`` and give its exit status."""
+    return explained(_command, arguments)
+
+
+def explained(main: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The exit status of a program, whose errors are one line each; ``HYBRID_TRACEBACK=1`` shows tracebacks too."""
     quieten()
     try:
-        if arguments[0] == "predict" and answers_texts(arguments):
-            return _run("research.inference.command", arguments[1:])
-        if arguments[0] in MODULES:
-            return _run(MODULES[arguments[0]], arguments[1:])
-        if arguments[0] in GROUPS:
-            return _grouped(*arguments)
-        if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
-            gc.disable()  # looking for garbage among what the imports make would be a third of the start
-            importlib.import_module("research.training_cli")
-            gc.freeze()
-            gc.enable()
-        from research.training_cli import TrainingCLI
-
-        TrainingCLI(arguments)
-        return 0
+        return main(arguments)
     except BaseException as error:
         if os.environ.get("HYBRID_TRACEBACK") == "1" and not isinstance(error, SystemExit):
             traceback.print_exc()
         return explain(error)
+
+
+def _command(arguments: list[str]) -> int:
+    if arguments[0] == "predict" and answers_texts(arguments):
+        return _run("research.inference.command", arguments[1:])
+    if arguments[0] in MODULES:
+        return _run(MODULES[arguments[0]], arguments[1:])
+    if arguments[0] in GROUPS:
+        return _grouped(*arguments)
+    if "research.training_cli" not in sys.modules:  # a second run of this process must not freeze the first
+        gc.disable()  # looking for garbage among what the imports make would be a third of the start
+        importlib.import_module("research.training_cli")
+        gc.freeze()
+        gc.enable()
+    from research.training_cli import TrainingCLI
+
+    TrainingCLI(arguments)
+    return 0
 
 
 def answers_texts(arguments: list[str]) -> bool:

@@ -91,11 +91,16 @@ class Model:
         if info.problem == "generate":
             return ({"text": text} for text in self._written(texts, stream, settings))
         if stream in self.decisions:
-            scored = (row.numpy()[None] for row in self._scored(texts, stream))
             classes, decide = len(info.labels), self.decisions[stream].answers
-            return (decide(row[:, :classes], row[:, classes:])[0] for row in scored)
-        logits = self._answered(texts, info, self._views(stream), lambda batch: self._logits(stream, batch))
-        return (answers(info, logit[None])[0] for logit in logits)
+
+            def decided(batch: Batch) -> list[dict[str, Any]]:
+                rows = self.scored(stream, batch).float().cpu().numpy()
+                return decide(rows[:, :classes], rows[:, classes:])
+
+            return self._answered(texts, info, self.scored_views(stream), decided)
+        return self._answered(
+            texts, info, self._views(stream), lambda batch: answers(info, self._logits(stream, batch).cpu())
+        )
 
     def scores(self, texts: Iterable[Text], task: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Logits (N, C) and embeddings (N, H) of one forward, float32, of texts cut to what the task reads."""

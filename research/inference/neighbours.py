@@ -59,12 +59,16 @@ def _cached(path: Path, model: Model, texts: list[str]) -> np.ndarray:
         kept: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         if kept.shape == (len(texts), model.student.width):
             return kept
-    embeddings = model.embed(texts)
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    rows = unit(model.embed(texts))
     with explained(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         work = path.with_suffix(f".{os.getpid()}.new")
         with work.open("wb") as file:
-            np.save(file, unit, allow_pickle=False)
+            np.save(file, rows, allow_pickle=False)
         os.replace(work, path)
-    return unit
+    return rows
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows (N, H) scaled to length 1."""
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -16,11 +16,8 @@ def labelled(tokens: Tokens) -> Tensor:
     return (tokens.labels != IGNORE).sum()
 
 
-class TokenPrediction(Objective):
-    """Mean over the labelled positions t of ``-log p(label_t | hidden_t)``; the subclass gives the view.
-
-    Its metrics are the mean negative log-likelihood in nats a token, and its exponential, the perplexity.
-    """
+class OfLabels(Objective):
+    """Counts the labelled positions of one view, which the subclass gives."""
 
     @property
     @abstractmethod
@@ -32,6 +29,13 @@ class TokenPrediction(Objective):
 
     def terms(self, batch: Batch) -> Tensor:
         return labelled(batch.views[self.view])
+
+
+class TokenPrediction(OfLabels):
+    """Mean over the labelled positions t of ``-log p(label_t | hidden_t)``; the subclass gives the view.
+
+    Its metrics are the mean negative log-likelihood in nats a token, and its exponential, the perplexity.
+    """
 
     def forward(self, step: Step) -> Tensor:
         head, labels = step.vocabulary(self.stream, self.view)

@@ -36,11 +36,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from research.terminal import explain, quieten
+    from research.terminal import explained
 
-    quieten()
-    try:
-        status = main(sys.argv[1:])
-    except BaseException as error:
-        status = explain(error)
-    sys.exit(status)
+    sys.exit(explained(main, sys.argv[1:]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from research.applications.customer_service.splits import Messages
 from research.errors import UserError
+from research.inference.neighbours import unit
 
 FAQ = Path(__file__).with_name("faq.jsonl")
 
@@ -74,7 +75,3 @@ class Index:
         similarity = self.similarities(embeddings)
         right = [self.intents.index(intent) for intent in intents]
         return 1 + (similarity > similarity[np.arange(len(right)), right][:, None]).sum(1)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -8,6 +8,13 @@ HERE = Path(__file__).parent
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the comparison, and give the exit status."""
+    from research.terminal import explained
+
+    return explained(run, sys.argv[1:] if arguments is None else arguments)
+
+
+def run(arguments: list[str]) -> int:
     """Run the comparison; what the parser does not know is given to each fit."""
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
@@ -26,17 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=HERE, help="folder of results.json and results.md")
     options, settings = parser.parse_known_args(arguments)
 
-    from research.terminal import explain, quieten
+    from research.applications.recommendation.compare import compare
+    from research.applications.recommendation.table import write
 
-    quieten()
-    try:
-        from research.applications.recommendation.compare import compare
-        from research.applications.recommendation.table import write
-
-        write(compare(options.data, options.seeds, options.runs, settings), options.output)
-        return 0
-    except BaseException as error:
-        return explain(error)
+    write(compare(options.data, options.seeds, options.runs, settings), options.output)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Find a film, masked or the next one, among those that the batch's other rows look for."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from research.applications.recommendation.student import FilmStudent
-from research.data.batch import IGNORE, Batch, Example, Row
+from research.data.batch import IGNORE, Example, Row
 from research.data.masking import Masked
 from research.errors import UserError
-from research.objectives.base import Objective
-from research.objectives.token_prediction import labelled
+from research.objectives.token_prediction import OfLabels
 from research.ranks import of_all_ranks
 from research.step import Step, View
 
@@ -58,7 +56,7 @@ def sampled_softmax(states: Tensor, vectors: Tensor, labels: Tensor, share: Tens
     return F.cross_entropy(logits, torch.arange(len(labels), device=labels.device))
 
 
-class InBatch(Objective):
+class InBatch(OfLabels):
     """:func:`sampled_softmax` at the labelled positions of a view, a contrastive loss of histories and films.
 
     The states are those that the language-model head reads, so that every such objective learns the same scores. Its
@@ -70,17 +68,6 @@ class InBatch(Objective):
 
     families = ("encoder",)
     gathers = True
-
-    @property
-    @abstractmethod
-    def view(self) -> View:
-        """The view whose labels are to be found."""
-
-    def views(self) -> tuple[View, ...]:
-        return (self.view,)
-
-    def terms(self, batch: Batch) -> Tensor:
-        return labelled(batch.views[self.view])
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         if not isinstance(student, FilmStudent):

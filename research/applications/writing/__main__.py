@@ -6,7 +6,6 @@ Options are those of ``ablate``, such as --workers 2, --dry-run, or --seeds [0].
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +57,10 @@ def sentences(folder: Path) -> list[dict[str, Any]]:
         raise UserError(f"{gone}; delete its line there and give the same command again") from None
 
 
-def run(command: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """The exit status of a command: 0 if all was done, 2 on bad input, 1 on a fault."""
-    from research.terminal import explain, quieten
-
-    quieten()
-    try:
-        return command(arguments)
-    except BaseException as error:
-        return explain(error)
-
-
 if __name__ == "__main__":
     if {"-h", "--help"} & {*sys.argv}:
         print(__doc__)
     else:
-        sys.exit(run(main, sys.argv[1:]))
+        from research.terminal import explained
+
+        sys.exit(explained(main, sys.argv[1:]))

@@ -56,6 +56,6 @@ def lines(path: str) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    from research.applications.writing.__main__ import run
+    from research.terminal import explained
 
-    sys.exit(run(main, sys.argv[1:]))
+    sys.exit(explained(main, sys.argv[1:]))
