@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import HTTPException
@@ -16,29 +17,24 @@ from research.inference.serving.metrics import TOGETHER
 from research.inference.serving.questions import Chat, Embed, Explain, Predict, Question, Score, Tasks
 from research.inference.serving.worker import Worker
 
-MODELS = "/v1/models"
-PATHS = frozenset(
-    {*(kind.path for kind in (Predict, Embed, Score, Explain, Tasks, Chat)), MODELS, "/health", "/metrics", "/"}
-)
-
 
 class Routes(LitSpec):
-    """All routes before one worker, so that it answers what they ask together.
-
-    LitServe's own ``OpenAISpec`` would need a worker with a copy of the model for itself.
+    """A route for each kind of question, all before one worker, so that it answers together what they ask.
 
     Args:
         timeout: seconds after which a question is given up.
+        kinds: of questions, each posted to its path.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, kinds: Sequence[type[Question]]) -> None:
         super().__init__()
-        self.api_path, self.timeout = Predict.path, timeout
-        for kind in (Predict, Embed, Score, Explain):
+        self.api_path, self.timeout = kinds[0].path, timeout
+        for kind in kinds:
             self.add_endpoint(kind.path, self._route(kind), ["POST"])
-        self.add_endpoint(Tasks.path, self.tasks, ["GET"])
-        self.add_endpoint(Chat.path, self.chat, ["POST"])
-        self.add_endpoint(MODELS, self.models, ["GET"])
+
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset(path for path, *_ in self._endpoints)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_endpoints": [], "worker": None}  # the worker's process needs no routes
@@ -73,6 +69,19 @@ class Routes(LitSpec):
 
         route.__doc__, route.__name__ = kind.__doc__, kind.__name__.lower()
         return route
+
+
+class ModelRoutes(Routes):
+    """All that a model can be asked.
+
+    LitServe's own ``OpenAISpec`` would need a worker with a copy of the model for itself.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(timeout, [Predict, Embed, Score, Explain])
+        self.add_endpoint(Tasks.path, self.tasks, ["GET"])
+        self.add_endpoint(Chat.path, self.chat, ["POST"])
+        self.add_endpoint("/v1/models", self.models, ["GET"])
 
     async def tasks(self) -> Response:
         """What the student can be asked."""

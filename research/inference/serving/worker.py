@@ -4,9 +4,10 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty
-from typing import Any
+from typing import Any, Protocol
 
 import litserve
 import torch
@@ -21,9 +22,17 @@ from research.inference.serving.answering import Asked
 TOKEN = "HYBRID_TOKEN"  # the variable of the environment that holds it: a command line is there for all to read
 
 
+class Loads(Protocol):
+    """Settings that a worker's process is sent, to load from them what answers."""
+
+    def load(self, device: str) -> Callable[[Sequence[Any]], list[Any]]:
+        """What gives an answer, or a :class:`Refusal`, to each of several questions."""
+        ...
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What a worker loads."""
+    """A model, and known texts."""
 
     ckpt: str
     precision: Any = "32"
@@ -82,7 +91,7 @@ class Worker(litserve.LitAPI):
         given: as LitServe takes it.
     """
 
-    def __init__(self, settings: Settings, share: int = 1, **given: Any) -> None:
+    def __init__(self, settings: Loads, share: int = 1, **given: Any) -> None:
         super().__init__(loop=Waiting(), **given)
         self.settings, self.share = settings, share
 

@@ -131,7 +131,7 @@ def test_a_question_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(60)
 
     monkeypatch.setattr(routes.RegularRequestHandler, "handle_request", never)
-    asking = routes.Routes(timeout=0.05)
+    asking = routes.ModelRoutes(timeout=0.05)
     asking.pre_setup(None)
     with pytest.raises(HTTPException) as told:
         asyncio.run(asking.ask(Tasks()))
