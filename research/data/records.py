@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from research.models.student import Student
 
 TOKENS = 8192  # of a batch, padding included
+SIZES = 9  # of rows that are tried
 PADDING = 256  # of a batch at most; a further forward takes about as long as so many tokens
 
 
@@ -31,7 +32,7 @@ def batched(
 
     A record has a ``text`` and maybe a ``text_pair``; longer ones are cut as in training. What a view draws depends on
     a record's place alone. A batch has at most so many ``tokens``, those to be written included, or one row.
-    Single texts that are read as they are share rows as long as the longest of them, if the student takes such rows.
+    Single texts that are read as they are share rows, if the student takes such rows.
     """
     texts = [(record["text"], record.get("text_pair")) for record in records]
     firsts = encode(student.tokenizer, [text for text, _ in texts])
@@ -50,7 +51,8 @@ def batched(
         most = max(tokens // longest, 1)
         if packs:
             few = left[: max(int(np.searchsorted(lengths[left].cumsum(), tokens, "right")), 1)]
-            rows = best_fit(lengths[few], longest)
+            rows, size = best_rows(lengths[few], student.width)
+            most = max(tokens // size, 1)
             few, rows = few[rows < most], rows[rows < most]
         else:
             within = int(np.searchsorted((longest - lengths[left]).cumsum(), PADDING, "right"))
@@ -60,6 +62,17 @@ def batched(
         few = few[np.argsort(rows, kind="stable")]
         parts = np.split(few, np.cumsum(np.bincount(rows))[:-1])
         yield few, Batch({v: shown(student, v, examples, parts) for v in views}, index=torch.from_numpy(few))
+
+
+def best_rows(lengths: np.ndarray, width: int) -> tuple[np.ndarray, int]:
+    """The row (n,) of each text, and how many tokens a row has, so that a Transformer has least to do.
+
+    Of rows as long as the longest text to twice that, those of the fewest products: a layer of width H takes
+    ``24 H^2 + 4 L H`` for each token of a row of L.
+    """
+    sizes = np.unique(np.linspace(lengths.max(), 2 * lengths.max(), SIZES, dtype=int)).tolist()
+    packed = [(best_fit(lengths, size), size) for size in sizes]
+    return min(packed, key=lambda each: (int(each[0].max()) + 1) * each[1] * (6 * width + each[1]))
 
 
 def shown(student: "Student", view: View, examples: Sequence[Example], parts: Sequence[np.ndarray]) -> Tokens:

@@ -12,7 +12,7 @@ from research.models.linear import Linear
 def quantise(model: nn.Module) -> None:
     """Replace each linear map of a float32 model on the CPU by torch's dynamically quantised one.
 
-    Weights get one scale a map; activations are rounded by the range that they have in the batch, so what is read
+    Weights get a scale an output; activations are rounded by the range that they have in the batch, so what is read
     together moves an answer a little (Jacob et al. 2018, arXiv:1712.05877).
 
     Raises:
@@ -25,4 +25,5 @@ def quantise(model: nn.Module) -> None:
         module.__class__ = nn.Linear
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its successor, torchao, is fast by torch.compile alone
-        torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8, inplace=True)
+        by_row = torch.ao.quantization.per_channel_dynamic_qconfig
+        torch.ao.quantization.quantize_dynamic(model, {nn.Linear: by_row}, inplace=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from research.applications.customer_service.desk import Desk, desk
+from research.inference.serving.options import workers
 from research.inference.serving.questions import Question, Words
 from research.inference.serving.routes import Routes
 from research.inference.serving.server import serve
@@ -48,5 +49,10 @@ def show(seed: int, chosen: argparse.Namespace) -> int:
     """
     settings = Settings(seed)
     settings.load("cpu")  # what is wrong with it is said here, in one line
-    serve(settings, Routes(chosen.timeout, [Reply]), Path(__file__).with_name("page.html"), chosen)
+    serve(
+        settings,
+        Routes([Reply], chosen.timeout, workers(chosen), chosen.batch),
+        Path(__file__).with_name("page.html"),
+        chosen,
+    )
     return 0

@@ -8,7 +8,7 @@ Routes: POST /predict, /embed, /score, /explain and /v1/chat/completions (as Ope
 import argparse
 from pathlib import Path
 
-from research.inference.serving.options import add_options, ready
+from research.inference.serving.options import add_options, ready, workers
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +23,12 @@ def main(arguments: list[str]) -> int:
         chosen.ckpt, chosen.precision, chosen.compile, chosen.tokens, chosen.neighbours, chosen.text, chosen.label
     )
     settings.load("cpu")  # what is wrong with it is said here, in one line
-    serve(settings, ModelRoutes(chosen.timeout), Path(__file__).with_name("page.html"), chosen)
+    serve(
+        settings,
+        ModelRoutes(chosen.timeout, workers(chosen), chosen.batch),
+        Path(__file__).with_name("page.html"),
+        chosen,
+    )
     return 0
 
 

@@ -11,7 +11,6 @@ BOUNDS = {
     "port": (1024, 65535),
     "workers": (1, 256),
     "batch": (1, 4096),
-    "wait": (0, 1000),
     "timeout": (0.01, 3600),
     "max_bytes": (1, 2**30),
     "max_waiting": (1, 2**16),
@@ -27,7 +26,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, default=1, help="processes a device, each with the model, that share the cores"
     )
     parser.add_argument("--batch", type=int, default=64, help="questions answered together at most")
-    parser.add_argument("--wait", type=float, default=0.0, metavar="MS", help="milliseconds for a batch to fill")
     parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="of a question")
     parser.add_argument("--max-bytes", type=int, default=1_000_000, help="of a request's body")
     parser.add_argument("--max-waiting", type=int, default=1000, help="connections; others are sent away with 503")
@@ -51,6 +49,13 @@ def ready(chosen: argparse.Namespace) -> None:
     if chosen.host != LOCAL and not os.environ.get(TOKEN):
         raise UserError(f"--host {chosen.host} is seen by others: set the environment variable {TOKEN} first")
     free(chosen.host, chosen.port)
+
+
+def workers(chosen: argparse.Namespace) -> int:
+    """Processes on all devices."""
+    import torch
+
+    return int(chosen.workers * (torch.cuda.device_count() if chosen.device == "cuda" else 1))
 
 
 def free(host: str, port: int) -> None:

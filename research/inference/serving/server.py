@@ -68,8 +68,6 @@ def made(settings: Loads, routes: Routes, page: Path, chosen: argparse.Namespace
     worker = Worker(
         settings,
         chosen.workers,
-        max_batch_size=chosen.batch,
-        batch_timeout=chosen.wait / 1000,
         spec=routes,
     )
     server = litserve.LitServer(

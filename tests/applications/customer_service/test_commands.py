@@ -40,7 +40,15 @@ def small(desk_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "HERE", desk_folder)
 
 
-def test_chat_before_run_says_what_to_do() -> None:
+@pytest.fixture
+def trained(desk_folder: Path) -> None:
+    """The command run has been given in the folder."""
+    if not (desk_folder / "results.json").exists():
+        assert main(["run", "--seeds", "0"]) == 0
+
+
+def test_chat_before_run_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"runs/customer_service/0/hybrid: no calibrated run; give the command run"):
         main(["chat"])
 
@@ -61,7 +69,10 @@ def test_run_measures_all_arms_and_goes_on(
     assert {name: (desk_folder / name).read_bytes() for name in FILES[:2]} == {n: first[n] for n in FILES[:2]}
 
 
-def test_chat_replies_until_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat_replies_until_the_end(
+    trained: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
     monkeypatch.setattr(sys, "stdin", io.StringIO("my card\x07 has not come\n" + "ы" * 5000 + "\n{{ 7*7 }}\n"))
     assert main(["chat"]) == 0
     out = capsys.readouterr().out
@@ -70,7 +81,7 @@ def test_chat_replies_until_the_end(capsys: pytest.CaptureFixture[str], monkeypa
 
 
 @pytest.fixture
-def address(desk_folder: Path) -> Iterator[str]:
+def address(trained: None) -> Iterator[str]:
     """Where ``page`` answers."""
     pytest.importorskip("litserve")
     with socket.socket() as free:
@@ -122,7 +133,9 @@ def test_a_customer_talks_on_the_page(address: str, page: Any) -> None:
     assert [asked(text)["text"] for text in texts] == [reply["text"] for reply in desk().replies(texts)]
 
 
-def test_runs_of_another_config_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_another_config_are_not_gone_on_with(
+    trained: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(training.CONFIG.read_text().replace("max_steps: 5", "max_steps: 6"))
     monkeypatch.setattr(training, "CONFIG", other)
