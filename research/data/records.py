@@ -47,16 +47,15 @@ def batched(
     single = info.problem != "generate" and all(pair is None for _, pair in texts)
     packs = single and list(views) == [Clean()] and student.takes_packed
     while len(left):
-        longest = int(lengths[left[0]])
-        most = max(tokens // longest, 1)
         if packs:
             few = left[: max(int(np.searchsorted(lengths[left].cumsum(), tokens, "right")), 1)]
             rows, size = best_rows(lengths[few], student.width)
             most = max(tokens // size, 1)
             few, rows = few[rows < most], rows[rows < most]
         else:
+            longest = int(lengths[left[0]])
             within = int(np.searchsorted((longest - lengths[left]).cumsum(), PADDING, "right"))
-            few = left[: min(most, within)]
+            few = left[: min(max(tokens // longest, 1), within)]
             rows = np.arange(len(few))
         left = left[~np.isin(left, few)]
         few = few[np.argsort(rows, kind="stable")]

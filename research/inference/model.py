@@ -61,6 +61,10 @@ class Model:
         known = {*self.student.heads, *self.deciding}
         return {n: i for n, i in self.streams.items() if n in known or (i.problem == "generate" and writes)}
 
+    def take_markup_as_text(self) -> None:
+        """From now on what a text says as [SEP] or </s> is read as text, and frames nothing."""
+        self.student.tokenizer.backend_tokenizer.encode_special_tokens = True
+
     def task(self, name: str | None = None, *problems: str) -> str:
         """A task by its name, or the only one there is, of some problem.
 
@@ -112,9 +116,10 @@ class Model:
     def scored(self, stream: str, batch: Batch) -> Tensor:
         """Logits and embeddings (N, C + H) of a batch with the views of :meth:`scored_views`."""
         encoded = self.student(batch.views[Clean()])
+        embedding = self.student.embedding(encoded)
         own = stream not in self.deciding
-        logits = self.student.class_logits(encoded, stream) if own else self._logits(stream, batch)
-        return torch.cat([logits, self.student.embedding(encoded)], dim=1)
+        logits = self.student.heads[stream](embedding) if own else self._logits(stream, batch)
+        return torch.cat([logits, embedding], dim=1)
 
     def scored_views(self, stream: str) -> list[View]:
         return list(dict.fromkeys([Clean(), *self._views(stream)]))

@@ -69,6 +69,6 @@ def desk(seed: int = 0, device: str = "cpu") -> Desk:
     if not (folder / "decisions.json").exists():
         raise UserError(f"{folder}: no calibrated run; give the command run first")
     model = load(folder, device)
-    model.student.tokenizer.backend_tokenizer.encode_special_tokens = True  # what a customer types is text
+    model.take_markup_as_text()
     known = model.streams[model.task()].labels
     return Desk(model, {intent: faq()[intent] for intent in known}, labelled(seed)["train"])

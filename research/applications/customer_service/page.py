@@ -48,7 +48,6 @@ def show(seed: int, chosen: argparse.Namespace) -> int:
         UserError: if it has not been trained.
     """
     settings = Settings(seed)
-    settings.load("cpu")  # what is wrong with it is said here, in one line
     serve(
         settings,
         Routes([Reply], chosen.timeout, workers(chosen), chosen.batch),

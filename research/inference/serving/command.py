@@ -22,7 +22,6 @@ def main(arguments: list[str]) -> int:
     settings = Settings(
         chosen.ckpt, chosen.precision, chosen.compile, chosen.tokens, chosen.neighbours, chosen.text, chosen.label
     )
-    settings.load("cpu")  # what is wrong with it is said here, in one line
     serve(
         settings,
         ModelRoutes(chosen.timeout, workers(chosen), chosen.batch),

@@ -33,7 +33,11 @@ def serve(settings: Loads, routes: Routes, page: Path, chosen: argparse.Namespac
         routes: what can be asked.
         page: an HTML file, with one script and one style of its own, that asks it.
         chosen: the options of ``add_options``.
+
+    Raises:
+        UserError: for settings that cannot be loaded.
     """
+    settings.load("cpu")  # what is wrong with it is said here, in one line
     server = made(settings, routes, page, chosen)
     stop_at_signals()
     print(f"http://{chosen.host}:{chosen.port} answers when the model is there, as /health says; Ctrl-C stops",

@@ -44,8 +44,7 @@ class Settings:
         UserError: for a checkpoint or neighbours that cannot be read.
         """
         model = load(self.ckpt, device, self.precision, self.compile, self.tokens)
-        # what is typed as [SEP] or </s> is read as text and frames nothing
-        model.student.tokenizer.backend_tokenizer.encode_special_tokens = True
+        model.take_markup_as_text()
         near = self.neighbours and Neighbours(model, self.ckpt, self.neighbours, self.text, self.label)
         return Asked(model, near or None)
 
