@@ -9,6 +9,7 @@ from research.checkpoints import LAST
 from research.data.records import TOKENS
 from research.errors import UserError
 from research.inference.decisions.file import read
+from research.inference.early_exit import exits
 from research.inference.model import Model
 from research.models.checkpoint import Trained
 from research.objectives.base import Objective
@@ -35,6 +36,7 @@ def load(
     compile: bool = False,
     tokens: int = TOKENS,
     decisions: bool = True,
+    exit_below: float | None = None,
 ) -> Model:
     """The student of a run, in evaluation mode, with all that it needs to answer.
 
@@ -45,6 +47,8 @@ def load(
         compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
         tokens: of a batch, padding included; on a GPU it is halved when memory does not suffice.
         decisions: answer by what ``calibrate`` has left beside the checkpoint, if it has.
+        exit_below: let a text leave at the first layer whose classifier (:class:`research.objectives.EarlyExits`) has
+            an entropy below this, in nats; decisions, which are made for the last layer, are then passed over.
 
     Raises:
         UserError: if it cannot be read, its decisions do not fit it, or the device or precision is not there.
@@ -57,6 +61,8 @@ def load(
     trained = Trained(str(checkpoint), "--ckpt")
     trained.restore()
     student, streams = trained.student, trained.streams
+    if exit_below is not None and not any(exits(student, name) for name in streams):
+        raise UserError("exit_below is set, and no task of the run has heads on lower layers; train them by EarlyExits")
     deciding = dict[str, Objective]()
     for name in trained.config["model"]["objectives"]:
         objective = trained.objective(name)
@@ -78,5 +84,5 @@ def load(
         student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
-    decided = read(checkpoint, streams, student.width) if decisions else {}
-    return Model(student, streams, deciding, tokens, decided)
+    decided = read(checkpoint, streams, student.width) if decisions and exit_below is None else {}
+    return Model(student, streams, deciding, tokens, decided, exit_below)
