@@ -1,0 +1,32 @@
+"""``python -m research.compression.measure CHECKPOINT TASK``: how fast one model is, in a process of its own.
+
+Each line of standard input is a JSON list of texts. The answer is a line: the seconds of processor time that each took
+alone, from the string to the logits on one core, and the most memory that the process has needed, in bytes.
+"""
+
+import json
+import os
+import sys
+import time
+
+
+def main(checkpoint: str, task: str) -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import torch
+
+    from research.callbacks.memory import peak_memory
+    from research.inference import load
+
+    torch.set_num_threads(1)
+    model = load(checkpoint, decisions=False)
+    for line in sys.stdin:
+        seconds = []
+        for text in json.loads(line):
+            start = time.process_time()
+            model.logits([text], task)
+            seconds.append(time.process_time() - start)
+        print(json.dumps({"seconds": seconds, "memory": int(1e9 * peak_memory())}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
