@@ -1,6 +1,6 @@
 """Teachers, students of some of their layers, and both in fewer and smaller numbers; writes results.json, .md and .png.
 
-python experiments/compression/run.py                  (--tasks, --seeds for less)
+python experiments/compression/run.py                  (--tasks, --seeds, --epochs for less)
 """
 
 import argparse
@@ -36,7 +36,7 @@ from research.terminal import run_command  # noqa: E402
 RUNS = Path("runs/compression")
 CONFIGS = HERE.parent / "distillation"  # of the tasks and the teacher
 TASKS = ("trec", "sst2")
-STUDENTS = {"6 layers": None, "3 layers": [0, 2, 5], "2 layers": [0, 5]}  # the layers kept
+STUDENTS = {"6 layers": None, "3 layers": [0, 2, 5], "2 layers": [0, 5], "1 layer": [0]}  # the layers kept
 WAYS = {  # arguments of `compress`
     "": [],
     "int8": ["--bits", "8"],
@@ -54,15 +54,16 @@ def command(*arguments: str | Path) -> None:
         sys.exit(f"exit status {status}: {' '.join(map(str, arguments))}")
 
 
-def trained(task: str, student: str, seed: int) -> Path:
+def trained(task: str, student: str, seed: int, epochs: int) -> Path:
     """The run of a student, which is trained unless it is done; a killed one goes on."""
-    folder = RUNS / f"{task}-{student.replace(' ', '-')}-{seed}"
+    folder = RUNS / f"{task}-{student.replace(' ', '-')}-{epochs}-{seed}"
     files = [HERE / "base.yaml", CONFIGS / f"{task}.yaml"]
     more: list[str | Path] = ["--run.name", folder.name, "--seed_everything", str(seed)]
+    more += ["--trainer.max_epochs", str(epochs)]
     if student == FIRST:
         files.append(CONFIGS / "teacher.yaml")
     else:
-        teacher = trained(task, FIRST, seed)
+        teacher = trained(task, FIRST, seed, epochs)
         files.append(HERE / "student.yaml")
         more += ["--model.teacher.init_args.checkpoint", teacher / "checkpoints" / LAST]
         more += ["--model.student.backbone", backbone(teacher), "--model.student.keep_layers", str(STUDENTS[student])]
@@ -99,13 +100,13 @@ def judged(folder: Path) -> dict[str, float]:
     return {**accuracy, "size": size_of(folder), "parameters": parameters(model.student)}
 
 
-def each(task: str, seeds: list[int]) -> dict[str, Any]:
+def each(task: str, seeds: list[int], epochs: int) -> dict[str, Any]:
     """All ways of all students of a task by their names; times and memory are of the first seed."""
     found: dict[str, Any] = {}
     folders: dict[str, Path] = {}
     for seed in seeds:
         for student in STUDENTS:
-            run = trained(task, student, seed)
+            run = trained(task, student, seed, epochs)
             for way in tqdm(WAYS, desc=f"{task}, {student}, seed {seed}", disable=None):
                 name = f"{student}, {way}" if way else student
                 folder = made(run, way)
@@ -124,6 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=3, help="of training each")
     asked = parser.parse_args()
     os.chdir(ROOT)
     results: dict[str, Any] = {
@@ -131,10 +133,11 @@ def main() -> None:
         "commit": commit(),
         "machine": machine(),
         "seeds": asked.seeds,
+        "epochs": asked.epochs,
         "tasks": {},
     }
     for task in asked.tasks:
-        results["tasks"][task] = each(task, asked.seeds)
+        results["tasks"][task] = each(task, asked.seeds, asked.epochs)
     text = report(results)
     write_whole(HERE / "results.json", json.dumps(results, indent=1) + "\n")
     write_whole(HERE / "results.md", text + "\n")

@@ -116,7 +116,7 @@ def draw(results: dict[str, Any], students: list[str], path: Path) -> None:
     for task, found in results["tasks"].items():
         for label, of in figures.items():
             panel = next(places)
-            for student, mark in zip(students, "osv", strict=True):
+            for student, mark in zip(students, "osv^", strict=True):
                 rows = [one for name, one in found.items() if name.startswith(student)]
                 test = [100 * mean([seed["test"] for seed in one["seeds"]]) for one in rows]
                 panel.plot([of(one) for one in rows], test, mark, label=student)

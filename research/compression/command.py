@@ -62,13 +62,13 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def compress(chosen: argparse.Namespace, folder: Path) -> None:
     """Apply the methods that are asked for, and write the folder."""
-    from research.compression.folder import write_folder
+    from research.compression.folder import settings_of, write_folder
     from research.inference.loading import checkpoint_of, load
     from research.models.checkpoint import Trained
 
     checkpoint = checkpoint_of(chosen.ckpt)
     model, trained = load(checkpoint, decisions=False), Trained(str(checkpoint), "--ckpt")
-    student, before = model.student, trained.config["model"]["student"].get("compression") or []
+    student, before = model.student, settings_of(trained.config).get("compression") or []
     backbone: Any = student.model
     if chosen.layers is not None:
         from research.models.cutting import keep_layers
@@ -151,7 +151,7 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.results import commit
-    from research.compression.folder import size_of, write_folder
+    from research.compression.folder import settings_of, size_of, write_folder
     from research.compression.table import Row, as_json, markdown, measured, parameters, plot, quality
     from research.evaluation.errors.data import texts_of_split
     from research.files import write_whole
@@ -161,7 +161,7 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
 
     checkpoint = checkpoint_of(chosen.ckpt)
     model = load(checkpoint, decisions=False)
-    before = Trained(str(checkpoint), "--ckpt").config["model"]["student"].get("compression") or []
+    before = settings_of(Trained(str(checkpoint), "--ckpt").config).get("compression") or []
     write_folder(checkpoint, model.student, lasting(before), first)
     task = model.task(chosen.task, "classify", "multilabel", "regress")
     folders = {FIRST: first, chosen.output.name: folder, **{path.name: path for path in chosen.beside}}

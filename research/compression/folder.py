@@ -34,7 +34,7 @@ def write_folder(checkpoint: Path, student: "Student", compression: list[dict[st
 
     kept = {name: value for name, value in load_checkpoint(checkpoint, key="--ckpt").items() if name in KEPT}
     run = copy.deepcopy(kept["hybrid"])
-    given = run["config"]["model"]["student"]
+    given = settings_of(run["config"])
     model: Any = student.model
     run["config"]["model"]["student"] = {
         "architecture": architecture(model.config),
@@ -45,6 +45,12 @@ def write_folder(checkpoint: Path, student: "Student", compression: list[dict[st
     student.tokenizer.save_pretrained(str(folder / TOKENIZER))
     state = {f"student.{name}": value for name, value in student.state_dict().items()}
     write_checkpoint({**kept, "hybrid": run, "state_dict": state}, folder / "checkpoints" / LAST)
+
+
+def settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the student in a run's config."""
+    given: dict[str, Any] = config["model"]["student"]
+    return given.get("init_args", given)
 
 
 def architecture(config: "PretrainedConfig") -> dict[str, Any]:

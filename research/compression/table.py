@@ -50,7 +50,7 @@ def quality(model: "Model", data: "TaskDataModule", task: str, split: str) -> tu
     Raises:
         UserError: if the run has no such split.
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]
     from sklearn.metrics import f1_score
 
     from research.inference.decisions.scored import scored

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class TrimmedTokenizer:
         return rows_of(load_tokenizer(backbone, revision), tokenizer)
 
 
-def texts_of(source: Iterable[dict[str, Any]]) -> Iterator[str]:
+def texts_of(source: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """All that a student may read or write of the records of a source."""
     return (record[name] for record in source for name in FIELDS if isinstance(record.get(name), str))
 
@@ -158,7 +158,7 @@ PIECES = {"WordPiece": of_words, "BPE": of_merges, "Unigram": of_scores}  # the 
 
 def rows_of(old: "PreTrainedTokenizerBase", new: "PreTrainedTokenizerBase") -> np.ndarray:
     """For each token of a trimmed tokenizer its id in the old one, (V,)."""
-    tokens: Sequence[str] = new.convert_ids_to_tokens(list(range(len(new))))  # type: ignore[assignment]
+    tokens: Sequence[str] = new.convert_ids_to_tokens(list(range(len(new))))
     return np.array(old.convert_tokens_to_ids(list(tokens)))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ class EarlyExits(Objective):
     def __init__(self, stream: str, detach: bool = True) -> None:
         super().__init__(stream)
         self.detach = detach
-        self.accuracy = nn.ModuleList()
+        self.accuracy: Any = nn.ModuleList()
 
     def build(self, student: "Student", streams: "Mapping[str, StreamInfo]") -> None:
         classes = len(streams[self.stream].labels)
@@ -60,8 +60,8 @@ class EarlyExits(Objective):
     def results(self) -> dict[str, float]:
         figures = super().results()
         for layer, accuracy in enumerate(self.accuracy, 1):
-            figures[f"accuracy_{layer}"] = float(accuracy.compute())  # type: ignore[operator]
-            accuracy.reset()  # type: ignore[operator]
+            figures[f"accuracy_{layer}"] = float(accuracy.compute())
+            accuracy.reset()
         return figures
 
     def _logits(self, step: Step) -> list[Tensor]:

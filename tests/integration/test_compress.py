@@ -75,7 +75,7 @@ def test_table_is_of_both(run, small):
     assert second["size"] == sum(sizes.values()) < 0.6 * first["size"]
     weights = load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
     assert first["parameters"] == sum(p.numel() for p in load(run).student.parameters())
-    assert second["parameters"] < 0.5 * first["parameters"]
+    assert second["parameters"] < 0.6 * first["parameters"]
     assert first["size"] > 4 * sum(w.numel() for n, w in weights.items() if n.startswith("student.model.bert."))
     assert all(row["milliseconds"] > 0 and row["memory"] > 1e8 for row in made["rows"])
     texts, gold = [], []
@@ -142,12 +142,12 @@ def test_run_with_compression_goes_on_exactly_and_is_compressed_further(program,
     methods = ["--model.student.compression", json.dumps(COMPRESSION)]
     methods += ["--trainer.max_steps", "8"]
     assert program("fit", "straight", *WIDE, *methods) == 0
-    before = str(program.run_folder("straight") / "checkpoints" / "previous.ckpt")  # of step 4
-    assert program("fit", "stopped", *WIDE, *methods, "--ckpt_path", before) == 0
-    states = [torch.load(program.run_folder(n) / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-              for n in ("straight", "stopped")]  # fmt: skip
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     run, folder = program.run_folder("straight"), tmp_path / "further"
+    straight = load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    before = str(run / "checkpoints" / "previous.ckpt")  # of step 4 of 8
+    assert program("fit", "straight", *WIDE, *methods, "--ckpt_path", before) == 0
+    again = load_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
+    assert all(torch.equal(weight, again[name]) for name, weight in straight.items())
     made(run, folder, "--bits", "8")
     kept = load_checkpoint(folder / "checkpoints" / "last.ckpt")["hybrid"]["config"]["model"]["student"]["compression"]
     names = [one["class_path"].rpartition(".")[2] for one in kept]

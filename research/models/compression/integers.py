@@ -2,10 +2,11 @@
 
 A weight is ``scale q``, with q in [-128, 127] and a scale a row, or with q in [-8, 7] and a scale for every 32 weights
 of a row. Scales are ``max |w| / 127.5`` and ``/ 7.5``: torchao's symmetric grid, so that what its fake quantisation
-trains is what is kept. On a CPU with VNNI the map of 8 bits rounds its inputs to 8 bits too, token by token, and
-multiplies integers; that of 4 bits multiplies in float32. Elsewhere both do.
+trains is what is kept. On a CPU with VNNI a map rounds its inputs to 8 bits too, token by token, and multiplies
+integers of 8 bits, which those of 4 are made once. Elsewhere it multiplies in float32.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -103,23 +104,37 @@ class RoundedLinear(Rounded):
     def __init__(self, linear: Any, bits: int) -> None:
         super().__init__(matrix(linear), bits)
         self.bias = linear.bias
+        self._ready: tuple[Tensor, Tensor] | None = (
+            None  # integers (in, out) and factors (out,) of the product, once needed
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        differentiable = torch.is_grad_enabled() and x.requires_grad
-        if self.bits == 8 and x.device.type == "cpu" and not differentiable and torch.cpu._is_vnni_supported():
-            return self._product(x.flatten(0, -2)).view(*x.shape[:-1], -1).to(x.dtype)
+        plain = (
+            x.dtype == torch.float32 and x.device.type == "cpu" and not (x.requires_grad and torch.is_grad_enabled())
+        )
+        if plain and has_vnni():
+            return self._product(x.flatten(0, -2)).view(*x.shape[:-1], -1)
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
     def _product(self, x: Tensor) -> Tensor:
         """Of rows (M, in) that are rounded to 8 bits, each by a scale of its own, to (M, out)."""
-        scale = x.abs().amax(-1, keepdim=True).float().div_(127).clamp_min_(TINY)
-        sums = torch._int_mm((x / scale).round_().to(torch.int8), self.integers.T) * scale
-        factors = self.scale[:, 0].float()
-        return sums * factors if self.bias is None else torch.addcmul(self.bias, sums, factors)
+        if self._ready is None:
+            integers, scale = (self.integers, self.scale) if self.bits == 8 else rounded(self.weight, 8)
+            self._ready = integers.T, scale[:, 0] / 127
+        columns, factors = self._ready
+        largest = x.abs().amax(-1, keepdim=True).clamp_min_(TINY)
+        sums = torch._int_mm((x / largest).mul_(127).round_().to(torch.int8), columns) * largest
+        return sums.mul_(factors) if self.bias is None else torch.addcmul(self.bias, sums, factors)
 
     def expanded(self) -> nn.Module:
         return as_linear(self.weight, self.bias)
+
+
+@cache
+def has_vnni() -> bool:
+    """Whether the processor has instructions for products of 8-bit integers, without which they are slow."""
+    return bool(torch.cpu._is_vnni_supported())
 
 
 class Integers(Compression):

@@ -44,7 +44,8 @@ class QuantisationAware(Compression):
             inputs = IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=False)
             weights = IntxFakeQuantizeConfig(torch.int8, "per_channel", is_symmetric=True)
         else:
-            inputs, weights = None, IntxFakeQuantizeConfig(torch.int4, group_size=GROUP, is_symmetric=True)
+            four: Any = torch.int4  # type: ignore[attr-defined]
+            inputs, weights = None, IntxFakeQuantizeConfig(four, group_size=GROUP, is_symmetric=True)
 
         def fits(module: nn.Module, name: str) -> bool:
             return isinstance(module, nn.Linear) and (self.bits == 8 or module.in_features % GROUP == 0)

@@ -45,7 +45,3 @@ def vocabulary_logits() -> Callable[..., Tensor]:
         return student.vocabulary_head(states).logits
 
     return vocabulary_logits
-
-
-def numbers(student: Student) -> int:
-    return sum(parameter.numel() for parameter in student.parameters())
