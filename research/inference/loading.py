@@ -41,7 +41,7 @@ def load(
     """The student of a run, in evaluation mode, with all that it needs to answer.
 
     Args:
-        path: a checkpoint, or a run's folder, of which the last one is taken.
+        path: a checkpoint, or a folder of a run or of ``compress``, of which the last one is taken.
         device: such as ``cpu`` or ``cuda:0``.
         precision: of weights and activations; answers are float32.
         compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
