@@ -62,18 +62,18 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def compress(chosen: argparse.Namespace, folder: Path) -> None:
     """Apply the methods that are asked for, and write the folder."""
-    from research.compression.folder import settings_of, write_folder
+    from research.compression.folder import methods_of, write_folder
     from research.inference.loading import checkpoint_of, load
     from research.models.checkpoint import Trained
 
     checkpoint = checkpoint_of(chosen.ckpt)
     model, trained = load(checkpoint, decisions=False), Trained(str(checkpoint), "--ckpt")
-    student, before = model.student, settings_of(trained.config).get("compression") or []
+    student, before = model.student, methods_of(checkpoint)
     backbone: Any = student.model
     if chosen.layers is not None:
         from research.models.cutting import keep_layers
 
-        if before:
+        if lasting(before):
             raise UserError("--layers: the student has model.student.compression already; give keep_layers in training")
         keep_layers(backbone, student.family, chosen.layers, student.config)
     if chosen.vocabulary is not None:
@@ -151,18 +151,16 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.results import commit
-    from research.compression.folder import settings_of, size_of, write_folder
+    from research.compression.folder import methods_of, size_of, write_folder
     from research.compression.table import Row, as_json, markdown, measured, parameters, plot, quality
     from research.evaluation.errors.data import texts_of_split
     from research.files import write_whole
     from research.inference.decisions.scored import data_of
     from research.inference.loading import checkpoint_of, load
-    from research.models.checkpoint import Trained
 
     checkpoint = checkpoint_of(chosen.ckpt)
     model = load(checkpoint, decisions=False)
-    before = settings_of(Trained(str(checkpoint), "--ckpt").config).get("compression") or []
-    write_folder(checkpoint, model.student, lasting(before), first)
+    write_folder(checkpoint, model.student, lasting(methods_of(checkpoint)), first)
     task = model.task(chosen.task, "classify", "multilabel", "regress")
     folders = {FIRST: first, chosen.output.name: folder, **{path.name: path for path in chosen.beside}}
     texts = list(texts_of_split(data_of(checkpoint, model, task), chosen.split).values())

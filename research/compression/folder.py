@@ -53,6 +53,12 @@ def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     return given.get("init_args", given)
 
 
+def methods_of(checkpoint: Path) -> list[dict[str, Any]]:
+    """What ``model.student.compression`` of a checkpoint's run lists."""
+    config = load_checkpoint(checkpoint, key="--ckpt")["hybrid"]["config"]
+    return settings_of(config).get("compression") or []
+
+
 def architecture(config: "PretrainedConfig") -> dict[str, Any]:
     """The settings by which the same model is made anew, with random weights."""
     from transformers import AutoConfig
