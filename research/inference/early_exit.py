@@ -29,11 +29,12 @@ def early_logits(student: Student, tokens: Tokens, stream: str, below: float) ->
     ((owner, attribute),) = student.family.stacks(model)
     layers = getattr(owner, attribute)
     out: Tensor | None = None
-    left = torch.zeros(len(tokens.ids), dtype=torch.long, device=tokens.ids.device)
+    left = torch.zeros(0, dtype=torch.long, device=tokens.ids.device)
 
     def leave(number: int, logits: Tensor) -> None:
-        nonlocal out
-        out = logits.clone() if out is None else out
+        nonlocal out, left
+        if out is None:  # packed rows hold several texts, whose number is that of the logits
+            out, left = logits.clone(), left.new_zeros(len(logits))
         log = logits.float().log_softmax(-1)
         sure = (-(log.exp() * log).sum(-1) < below) if number < len(layers) else torch.ones_like(left, dtype=torch.bool)
         now = sure & (left == 0)
