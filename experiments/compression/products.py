@@ -1,6 +1,6 @@
-"""A linear map on one core in float32, in our integers and in torchao's: how fast; writes kernels.json and kernels.md.
+"""A linear map on one core in float32, in our integers and in torchao's: how fast; writes products.json and products.md.
 
-python experiments/compression/kernels.py
+python experiments/compression/products.py
 """
 
 import argparse
@@ -73,10 +73,10 @@ def main() -> None:
     lines.append("|---|" + "---|" * len(ROWS))
     lines += [f"| {name} | {' | '.join(f'{time:.0f}' for time in each)} |" for name, each in times.items()]
     lines += ["", f"Median on one core. {about['cpu']}, {about['instructions']}, {versions}. Commit {commit()}: "
-              "`python experiments/compression/kernels.py`."]  # fmt: skip
+              "`python experiments/compression/products.py`."]  # fmt: skip
     found = {"machine": about, "commit": commit(), "shape": SHAPE, "rows": ROWS, "microseconds": times}
-    write_whole(HERE / "kernels.json", json.dumps(found, indent=1) + "\n")
-    write_whole(HERE / "kernels.md", "\n".join(lines) + "\n")
+    write_whole(HERE / "products.json", json.dumps(found, indent=1) + "\n")
+    write_whole(HERE / "products.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
