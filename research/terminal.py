@@ -17,6 +17,7 @@ MODULES = {  # commands of one word but those of training, by the module whose m
     "ablate": "research.ablation.command",
     "average": "research.averaging.command",
     "calibrate": "research.inference.decisions.command",
+    "compress": "research.compression.command",
     "errors": "research.evaluation.errors.command",
     "export": "research.inference.export.command",
     "plan": "research.planning.command",

@@ -8,6 +8,7 @@ from research.callbacks.loss_guard import LossGuard
 from research.callbacks.meta_learning import FirstOrderMAML, Reptile
 from research.callbacks.objective_gradients import ObjectiveGradients
 from research.callbacks.similarity import SentenceSimilarity
+from research.callbacks.sparsity import Sparsity
 from research.callbacks.training_dynamics import TrainingDynamics
 from research.callbacks.transfer import Transfer
 from research.callbacks.weight_average import WeightAverage
@@ -23,6 +24,7 @@ __all__ = [
     "ObjectiveGradients",
     "Reptile",
     "SentenceSimilarity",
+    "Sparsity",
     "TrainingDynamics",
     "Transfer",
     "WeightAverage",

@@ -62,6 +62,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=8192, help="of a batch; more need more memory")
     parser.add_argument("--no-decisions", dest="decisions", action="store_false",
                         help="pass over what calibrate has left beside the checkpoint")  # fmt: skip
+    parser.add_argument("--exit-below", type=float, metavar="NATS", help="entropy at which a lower layer may answer")
     parser.add_argument("--generate", default="{}", metavar="JSON", help="""such as '{"num_beams": 4}'""")
     return parser.parse_args(arguments)
 
@@ -70,7 +71,8 @@ def answered(chosen: argparse.Namespace, settings: dict[str, Any], read: Iterato
     """An answer a record, each with its place."""
     from research.inference import load
 
-    model = load(chosen.ckpt, chosen.device, chosen.precision, chosen.compile, chosen.tokens, chosen.decisions)
+    model = load(chosen.ckpt, chosen.device, chosen.precision, chosen.compile, chosen.tokens,
+                 chosen.decisions, chosen.exit_below)  # fmt: skip
     places, asked = tee(read)
     answers: Iterator[dict[str, Any]]
     if chosen.embed:

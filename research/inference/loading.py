@@ -9,6 +9,7 @@ from research.checkpoints import LAST
 from research.data.records import TOKENS
 from research.errors import UserError
 from research.inference.decisions.file import read
+from research.inference.early_exit import exits
 from research.inference.int8 import quantise
 from research.inference.model import Model
 from research.models.checkpoint import Trained
@@ -36,16 +37,19 @@ def load(
     compile: bool = False,
     tokens: int = TOKENS,
     decisions: bool = True,
+    exit_below: float | None = None,
 ) -> Model:
     """The student of a run, in evaluation mode, with all that it needs to answer.
 
     Args:
-        path: a checkpoint, or a run's folder, of which the last one is taken.
+        path: a checkpoint, or a folder of a run or of ``compress``, of which the last one is taken.
         device: such as ``cpu`` or ``cuda:0``.
         precision: of weights and activations; answers are float32. ``int8`` is as :func:`quantise` says, on the CPU.
         compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
         tokens: of a batch, padding included; on a GPU it is halved when memory does not suffice.
         decisions: answer by what ``calibrate`` has left beside the checkpoint, if it has.
+        exit_below: let a text leave at the first layer whose classifier (:class:`research.objectives.EarlyExits`) has
+            an entropy below this, in nats; decisions, which are made for the last layer, are then passed over.
 
     Raises:
         UserError: if it cannot be read, its decisions do not fit it, or the device or precision is not there.
@@ -60,6 +64,8 @@ def load(
     trained = Trained(str(checkpoint), "--ckpt")
     trained.restore()
     student, streams = trained.student, trained.streams
+    if exit_below is not None and not any(exits(student, name) for name in streams):
+        raise UserError("exit_below is set, and no task of the run has heads on lower layers; train them by EarlyExits")
     deciding = dict[str, Objective]()
     for name in trained.config["model"]["objectives"]:
         objective = trained.objective(name)
@@ -83,5 +89,5 @@ def load(
         quantise(student.model)  # type: ignore[arg-type]
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
-    decided = read(checkpoint, streams, student.width) if decisions else {}
-    return Model(student, streams, deciding, tokens, decided)
+    decided = read(checkpoint, streams, student.width) if decisions and exit_below is None else {}
+    return Model(student, streams, deciding, tokens, decided, exit_below)

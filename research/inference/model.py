@@ -15,6 +15,7 @@ from research.data.sources.fields import checked_text
 from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.inference.decisions import Decisions
+from research.inference.early_exit import early_logits, exits
 from research.inference.predict import answers
 from research.inference.writing import write_texts
 from research.models.student import Student
@@ -41,6 +42,7 @@ class Model:
         deciding: objectives that tell the classes of a stream where the student's head does not.
         tokens: of a batch, padding included.
         decisions: what is made of the logits of a stream, if more than their softmax.
+        exit_below: entropy in nats below which a text leaves at a layer that has a head, where the stream has such.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class Model:
         deciding: Mapping[str, Objective] | None = None,
         tokens: int = TOKENS,
         decisions: Mapping[str, Decisions] | None = None,
+        exit_below: float | None = None,
     ) -> None:
         self.student, self.streams, self.deciding, self.tokens = student, streams, deciding or {}, tokens
-        self.decisions = decisions or {}
+        self.decisions, self.exit_below = decisions or {}, exit_below
 
     @property
     def tasks(self) -> dict[str, StreamInfo]:
@@ -166,6 +169,8 @@ class Model:
             logits = self.deciding[stream].class_logits(step)
             assert logits is not None
             return logits
+        if self.exit_below is not None and exits(self.student, stream):
+            return early_logits(self.student, batch.views[Clean()], stream, self.exit_below)[0]
         return self.student.class_logits(self.student(batch.views[Clean()]), stream)
 
     def _answered(

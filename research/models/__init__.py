@@ -11,6 +11,7 @@ from research.models.teachers import (
     TeacherEnsemble,
 )
 from research.models.tokenizer import TrainedTokenizer
+from research.models.trimmed import TrimmedTokenizer
 
 __all__ = [
     "AlignedTeacher",
@@ -22,4 +23,5 @@ __all__ = [
     "Teacher",
     "TeacherEnsemble",
     "TrainedTokenizer",
+    "TrimmedTokenizer",
 ]

@@ -7,6 +7,8 @@ from research.data.stream import StreamInfo
 from research.errors import UserError
 from research.models.student import Student
 
+RUN = "{run}"  # in a checkpoint's path of a tokenizer, the folder of the run that the checkpoint lies in
+
 if TYPE_CHECKING:
     from research.data.stream_module import StreamDataModule
     from research.objectives.base import Objective
@@ -32,7 +34,10 @@ class Trained:
         self.config: dict[str, Any] = run["config"]
         self.streams = {name: StreamInfo.restored(info) for name, info in run["streams"].items()}
         self._state = checkpoint["state_dict"]  # mapped, not read
-        self.student: Student = self._made("model.student", Student, self.config["model"]["student"])
+        given = dict(self.config["model"]["student"])
+        if isinstance(where := given.get("tokenizer"), str):
+            given["tokenizer"] = where.replace(RUN, str(Path(path).expanduser().absolute().parents[1]))
+        self.student: Student = self._made("model.student", Student, given)
 
     def restore(self) -> None:
         """Build the student, give it the heads of its tasks, and load its weights."""

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 
 PIECE = 2**18  # what is drawn from one seed, on one core
+RATES = (  # what configurations call them
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout", "attention_dropout",
+    "activation_dropout", "embedding_dropout", "mlp_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
+)  # fmt: skip
 
 
 def draw(shape: tuple[int, ...], probability: float) -> Tensor:
@@ -72,3 +76,10 @@ def use_fast_dropout(model: nn.Module) -> None:
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, Dropout(child.p).train(child.training))
+
+
+def set_rates(config: Any, rate: float) -> None:
+    """Give all kinds of dropout of a configuration one rate; those of heads that we do not use are left out."""
+    for name in RATES:
+        if hasattr(config, name):
+            setattr(config, name, rate)

@@ -13,8 +13,10 @@ from research.errors import UserError
 from research.models.attention import use_blocked_attention
 from research.models.backbone import load_config, load_model, load_tokenizer
 from research.models.chunks import in_chunks
+from research.models.compression.method import Compression
 from research.models.cutting import keep_layers
-from research.models.dropout import use_fast_dropout
+from research.models.depths import depth_of, depths
+from research.models.dropout import set_rates, use_fast_dropout
 from research.models.families import Family, family_of, first_position
 from research.models.feed_forward import use_blocks
 from research.models.heads import ClassificationHead, VocabularyHead
@@ -26,16 +28,11 @@ from research.models.pooling import Pooling, pooled
 from research.models.recompute import kept_for_backward, use_recompute
 from research.models.recording import Stack, recorded
 from research.models.tokenizer import TrainedTokenizer
+from research.models.trimmed import TrimmedTokenizer, cut_vocabulary
 from research.step import Encoded
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
-
-
-DROPOUTS = (  # what configurations call their rates; those of heads that we do not use are left out
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "dropout", "attention_dropout",
-    "activation_dropout", "embedding_dropout", "mlp_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop",
-)  # fmt: skip
 
 
 class Student(nn.Module):
@@ -47,7 +44,8 @@ class Student(nn.Module):
         revision: branch, tag or commit of a hub name.
         architecture: instead of a backbone, a configuration with random weights: ``model_type`` (such as ``bert``,
             ``gpt2``, ``t5`` or our own ``hybrid_transformer``) and its settings.
-        tokenizer: where the backbone brings none: a name or folder, or a tokenizer trained from a corpus.
+        tokenizer: where the backbone brings none: a name or folder, or a tokenizer trained from a corpus. Where it
+            brings one, :class:`research.models.TrimmedTokenizer` leaves out what a corpus does not use.
         keep_layers: the layers kept, counted from 0, for a student cut from a teacher.
         pooling: how token states become one embedding; the default is ``mean``, and ``last`` for decoders.
         embedding_norm: the length that embeddings are scaled to, above 0, so that a head goes by their direction; the
@@ -60,6 +58,7 @@ class Student(nn.Module):
         lora: settings of a PEFT ``LoraConfig``; needs the extra ``lora``.
         mixout: probability, in [0, 1), that a trained weight of a linear map is what it was at first, drawn in each
             forward (Lee et al. 2020); it takes the place of dropout, which the paper sets to 0 with it.
+        compression: ways to make the backbone smaller, applied in their order after ``keep_layers``.
 
     Raises:
         UserError: for settings that contradict each other or a backbone that cannot be read.
@@ -70,7 +69,7 @@ class Student(nn.Module):
         backbone: str | None = None,
         revision: str | None = None,
         architecture: dict[str, Any] | None = None,
-        tokenizer: str | TrainedTokenizer | None = None,
+        tokenizer: str | TrainedTokenizer | TrimmedTokenizer | None = None,
         keep_layers: list[int] | None = None,
         pooling: Pooling | None = None,
         dropout: float | None = None,
@@ -80,12 +79,15 @@ class Student(nn.Module):
         lora: dict[str, Any] | None = None,
         mixout: float = 0.0,
         embedding_norm: float | None = None,
+        compression: list[Compression] | None = None,
     ) -> None:
         super().__init__()
         if (backbone is None) == (architecture is None):
             raise UserError("model.student: give either backbone or architecture")
         if architecture is not None and tokenizer is None:
             raise UserError("model.student: an architecture brings no tokenizer; set model.student tokenizer")
+        if architecture is not None and isinstance(tokenizer, TrimmedTokenizer):
+            raise UserError("model.student: TrimmedTokenizer is for a backbone; for an architecture train a tokenizer")
         if dropout is not None and not 0 <= dropout < 1:
             raise UserError(f"model.student: dropout is {dropout}; it must lie in [0, 1)")
         if not 0 <= mixout < 1:
@@ -101,6 +103,7 @@ class Student(nn.Module):
         self.keep_layers, self.dropout, self.freeze_layers = keep_layers, dropout, freeze_layers
         self.gradient_checkpointing, self.chunk = gradient_checkpointing, chunk
         self.lora, self.mixout, self.embedding_norm = lora, mixout, embedding_norm
+        self.compression = compression or []
         self.model: nn.Module | None = None
         self.heads = nn.ModuleDict()
 
@@ -109,9 +112,7 @@ class Student(nn.Module):
         """The backbone's configuration; reading it loads no weights."""
         config = self._given_config
         if self.dropout is not None:
-            for name in DROPOUTS:
-                if hasattr(config, name):
-                    setattr(config, name, self.dropout)
+            set_rates(config, self.dropout)
         for name, value in self._tokenizer_facts().items():
             if name not in (self.architecture or {}):
                 setattr(config, name, value)
@@ -146,10 +147,11 @@ class Student(nn.Module):
     def tokenizer(self) -> "PreTrainedTokenizerBase":
         if isinstance(self._tokenizer, TrainedTokenizer):
             return self._tokenizer.load()
+        if isinstance(self._tokenizer, TrimmedTokenizer):
+            return self._tokenizer.load(*self._from())
         if self._tokenizer is not None:
             return load_tokenizer(self._tokenizer, None)  # the revision is the backbone's
-        assert self.backbone is not None
-        return load_tokenizer(self.backbone, self.revision)
+        return load_tokenizer(*self._from())
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -183,6 +185,10 @@ class Student(nn.Module):
     def pooling(self) -> str:
         return self._pooling or self.family.default_pooling
 
+    def _from(self) -> tuple[str, str | None]:
+        assert self.backbone is not None
+        return self.backbone, self.revision
+
     def build(self) -> None:
         """Load or draw the weights, cut the layers, freeze, and add adapters. A second call does nothing."""
         if self.model is not None:
@@ -190,10 +196,14 @@ class Student(nn.Module):
         model, self.untrained = load_model(self.config, self.backbone, self.revision, self.family)
         if self.keep_layers is not None:
             keep_layers(model, self.family, self.keep_layers, self.config)
+        if isinstance(self._tokenizer, TrimmedTokenizer):
+            cut_vocabulary(model, self._tokenizer.rows(self.tokenizer, *self._from()), self.config)
         embedding: Any = model.get_input_embeddings()
         if len(self.tokenizer) > len(embedding.weight):
             more = f"the tokenizer has {len(self.tokenizer)} tokens, the model's embedding only {len(embedding.weight)}"
             raise UserError(f"model.student: {more}")
+        for method in self.compression:
+            method.apply(model, self.family)
         if self.gradient_checkpointing:
             model.activation_checkpointing_enable()
         use_blocked_attention(model)
@@ -257,24 +267,7 @@ class Student(nn.Module):
 
     def depths(self) -> dict[str, int | None]:
         """For each named parameter 0 (embeddings), 1 to :attr:`depth` (layers) or none (heads)."""
-        model: Any = self._built()
-        layer_of = {
-            id(p): i + 1
-            for owner, attribute in self.family.stacks(model)
-            for i, layer in enumerate(getattr(owner, attribute))
-            for p in layer.parameters()
-        }
-        base = {id(p) for p in model.base_model.parameters()}
-        embeddings = {id(p) for m in model.base_model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-
-        def depth(name: str, p: nn.Parameter) -> int | None:
-            if id(p) in layer_of:
-                return layer_of[id(p)]
-            if id(p) not in base:
-                return None
-            return 0 if id(p) in embeddings or "embeddings" in name else self.depth
-
-        return {name: depth(name, p) for name, p in self.named_parameters()}
+        return depths(self.family, self._built(), self.named_parameters())
 
     def shared(self) -> list[list[nn.Parameter]]:
         """The backbone's trainable parameters, which objectives share: a list a depth, from the top down."""
@@ -287,7 +280,7 @@ class Student(nn.Module):
 
     @property
     def depth(self) -> int:
-        return max(len(getattr(owner, attribute)) for owner, attribute in self.family.stacks(self._built()))
+        return depth_of(self.family, self._built())
 
     def _built(self) -> nn.Module:
         assert self.model is not None, "Student.build() comes before forward"

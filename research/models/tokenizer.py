@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -43,38 +43,18 @@ class TrainedTokenizer:
 
     def load(self) -> "PreTrainedTokenizerBase":
         """The tokenizer, trained now if the cache does not hold it."""
-        from filelock import FileLock
-        from transformers import AutoTokenizer
+        return kept(
+            key("tokenizer-3", self.source.fingerprint(), self.vocab_size, self.kind, self.lowercase), self._train
+        )
 
-        name = key("tokenizer-3", self.source.fingerprint(), self.vocab_size, self.kind, self.lowercase)
-        folder = default_folder() / "tokenizers" / name
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.exists():
-                self._train_into(folder)
-        return AutoTokenizer.from_pretrained(str(folder))
-
-    def _train_into(self, folder: Path) -> None:
-        from transformers import PreTrainedTokenizerFast
-
-        tokenizer, names = self._train()
-        wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
-        work = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
-            wrapped.save_pretrained(str(work))
-            os.replace(work, folder)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-
-    def _train(self) -> "tuple[Tokenizer, dict[str, str]]":
-        """The trained tokenizer, and its special tokens by the names that Transformers has for them."""
+    def _train(self) -> "PreTrainedTokenizerBase":
         from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+        from transformers import PreTrainedTokenizerFast
 
         if self.kind == "wordpiece":
             names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]",
                      "mask_token": "[MASK]"}  # fmt: skip
-            return self._wordpiece(list(names.values())), names
+            return PreTrainedTokenizerFast(tokenizer_object=self._wordpiece(list(names.values())), **names)
         trainer: trainers.Trainer
         if self.kind == "bpe":
             names = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
@@ -101,7 +81,7 @@ class TrainedTokenizer:
                 show_progress=False,
             )
         tokenizer.train_from_iterator(self._texts(), trainer)
-        return tokenizer, names
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
     def _wordpiece(self, special: list[str]) -> "Tokenizer":
         """The same one from the same texts, in each process.
@@ -131,3 +111,23 @@ class TrainedTokenizer:
 
     def _texts(self) -> Iterator[str]:
         return (record["text"] for record in self.source)
+
+
+def kept(name: str, make: "Callable[[], PreTrainedTokenizerBase]") -> "PreTrainedTokenizerBase":
+    """A tokenizer from the cache, made now if it is not there under this name."""
+    from filelock import FileLock
+    from transformers import AutoTokenizer
+
+    folder = default_folder() / "tokenizers" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            work = Path(tempfile.mkdtemp(dir=folder.parent))
+            try:
+                make().save_pretrained(str(work))
+                os.replace(work, folder)
+            except BaseException:
+                shutil.rmtree(work, ignore_errors=True)
+                raise
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder))
+    return tokenizer

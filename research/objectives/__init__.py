@@ -6,6 +6,7 @@ from research.objectives.causal_lm import CausalLM
 from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
 from research.objectives.distillation import Distillation
+from research.objectives.early_exits import EarlyExits
 from research.objectives.embedding_distillation import EmbeddingDistillation
 from research.objectives.ewc import EWC
 from research.objectives.fix_match import FixMatch
@@ -44,6 +45,7 @@ __all__ = [
     "Classification",
     "Contrastive",
     "Distillation",
+    "EarlyExits",
     "EmbeddingDistillation",
     "FixMatch",
     "FreeLB",

@@ -49,9 +49,9 @@ def texts_of(module: StreamDataModule) -> Texts:
     lengths = (Column(table, "first").lengths + Column(table, "second").lengths)[rows]
     known = Counter(word for words in _words(module, "train") for word in words)
     rarity = [surprisal(words, known) for words in _words(module, "test")]
-    test = _text(module, "test")
+    test = texts_of_split(module, "test")
     return Texts(
-        {**_text(module, "train"), **test},
+        {**texts_of_split(module, "train"), **test},
         dict(zip(test, lengths.tolist(), strict=True)),
         dict(zip(test, rarity, strict=True)),
     )
@@ -72,8 +72,8 @@ def _words(module: StreamDataModule, split: str) -> Iterator[list[bytes]]:
         yield [word.tobytes() for part in parts for word in words_of(part, vocabulary)]
 
 
-def _text(module: StreamDataModule, split: str) -> dict[str, str]:
-    """The texts of a split by where they stand, pairs in one; row n of a table is the nth record of its source."""
+def texts_of_split(module: StreamDataModule, split: str) -> dict[str, str]:
+    """The texts of a split of a stream that is set up, by where they stand, pairs in one."""
     own = module.test if split == "test" else module.source  # a share, where the split is part of the training source
     sources = [own if isinstance(own, Source) else module.source]
     if split == "train" and (beside := getattr(module, "beside", None)):
@@ -82,7 +82,7 @@ def _text(module: StreamDataModule, split: str) -> dict[str, str]:
     wanted = set(rows.tolist())
     texts = {
         row: " | ".join(filter(None, (record["text"], record.get("text_pair"))))
-        for row, record in enumerate(chain.from_iterable(sources))
+        for row, record in enumerate(chain.from_iterable(sources))  # row n of a table is the nth record
         if row in wanted
     }
     places = table["where"].take(pa.array(rows)).to_pylist()

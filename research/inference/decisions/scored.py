@@ -15,7 +15,7 @@ from research.models.checkpoint import Trained
 
 @dataclass(frozen=True)
 class Scored:
-    """Logits (N, C), embeddings (N, H) and labels (N,) of N examples."""
+    """Logits (N, C), embeddings (N, H) and labels (N,) or (N, C) of N examples."""
 
     logits: np.ndarray
     embeddings: np.ndarray
@@ -51,7 +51,7 @@ def scored(model: Model, data: TaskDataModule, split: str) -> Scored:
         UserError: if the run has no such split.
     """
     if split not in data.rows or len(data.rows[split][1]) == 0:
-        raise UserError(f"{data.key(split)}: the run has set no texts apart; calibration needs some")
+        raise UserError(f"{data.key(split)}: the run has set no texts apart for {split}")
     stream = data.stream(split)
     device = next(model.student.parameters()).device
     rows, labels = [], []
@@ -60,5 +60,5 @@ def scored(model: Model, data: TaskDataModule, split: str) -> Scored:
         assert batch is not None and batch.labels is not None
         rows.append(model.scored(data.to.name, batch.to(device)).float().cpu())
         labels.append(batch.labels)
-    values, classes = torch.cat(rows).numpy(), len(data.labels)
+    values, classes = torch.cat(rows).numpy(), max(len(data.labels), 1)
     return Scored(values[:, :classes], values[:, classes:], torch.cat(labels).numpy())

@@ -63,9 +63,11 @@ def export(checkpoint: Path, form: str, folder: Path, task: str | None = None) -
     from research.inference.export.card import write_card
     from research.inference.export.given import Given
     from research.inference.loading import load
+    from research.models.compression.maps import expand
 
     quieten_libraries()
     model = load(checkpoint)
+    expand(model.student.model)
     given = Given(model, chosen_task(model, form, task))
     with whole(folder) as work:
         use = importlib.import_module(f"research.inference.export.{FORMATS[form]}").write(given, work)

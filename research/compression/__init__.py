@@ -1,0 +1,1 @@
+"""From a checkpoint to a smaller one, and what it costs."""

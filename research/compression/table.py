@@ -1,0 +1,150 @@
+"""Models beside the one they were made of: size, time, memory and quality, and which are worth their size."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from research.errors import UserError
+
+if TYPE_CHECKING:
+    from research.data.task import TaskDataModule
+    from research.inference.model import Model
+    from research.models.student import Student
+
+ROUNDS = 5  # in each of which all models have their turn
+TEXTS = 40  # of a round
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model: ``size`` and ``memory`` in bytes, ``milliseconds`` for a text alone, the median, and its quality."""
+
+    name: str
+    size: int
+    parameters: int
+    milliseconds: float
+    memory: int
+    quality: float
+
+
+def parameters(student: "Student") -> int:
+    """How many numbers a student has learnt, those that are kept in integers too, shared ones once."""
+    from research.models.compression.integers import Rounded
+
+    own = sum(parameter.numel() for parameter in student.parameters())
+    return own + sum(module.numbers for module in student.modules() if isinstance(module, Rounded))
+
+
+def quality(model: "Model", data: "TaskDataModule", task: str, split: str) -> tuple[str, float]:
+    """Accuracy, macro F1 (multi-label) or Spearman's correlation (regression) on a split of the run.
+
+    Raises:
+        UserError: if the run has no such split.
+    """
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]
+    from sklearn.metrics import f1_score
+
+    from research.inference.decisions.scored import scored
+
+    found, problem = scored(model, data, split), model.tasks[task].problem
+    if problem == "regress":
+        return "Spearman", float(spearmanr(found.logits[:, 0], found.labels).statistic)
+    if problem == "multilabel":
+        return "macro F1", float(f1_score(found.labels, found.logits > 0, average="macro", zero_division=0.0))
+    return "accuracy", float((found.logits.argmax(1) == found.labels).mean())
+
+
+def measured(checkpoints: Mapping[str, Path], task: str, texts: Sequence[str]) -> dict[str, tuple[float, int]]:
+    """Milliseconds for a text alone on one core, and bytes of memory, of each model.
+
+    The milliseconds are the median over rounds of the median over texts, of processor time, which other programs do not
+    lengthen by taking turns.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    line = [sys.executable, "-m", "research.compression.measure"]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in checkpoints}
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(
+                subprocess.Popen(
+                    [*line, str(checkpoint), task],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    text=True,
+                )
+            )
+            for name, checkpoint in checkpoints.items()
+        }
+        for place in tqdm(range(ROUNDS + 1), desc="times", disable=None):  # the first is for warming up
+            few = [texts[(place * TEXTS + i) % len(texts)] for i in range(TEXTS)]
+            for name, process in running.items():
+                assert process.stdin is not None and process.stdout is not None
+                process.stdin.write(json.dumps(few) + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:
+                    raise UserError(f"{checkpoints[name]}: cannot be measured; see the lines above")
+                found[name].append(json.loads(answer))
+        for process in running.values():
+            assert process.stdin is not None
+            process.stdin.close()
+    return {
+        name: (1000 * median(median(one["seconds"]) for one in rounds[1:]), rounds[-1]["memory"])
+        for name, rounds in found.items()
+    }
+
+
+def worth_it(rows: Sequence[Row]) -> list[bool]:
+    """Whether no other row is as small, as fast and as good, and better in one of them (Pareto's front)."""
+    figures = np.array([(-row.size, -row.milliseconds, row.quality) for row in rows])
+    return [not any((other >= own).all() and (other > own).any() for other in figures) for own in figures]
+
+
+def markdown(rows: Sequence[Row], figure: str) -> str:
+    """A table, the first row of which the others are compared with."""
+    first = rows[0]
+    lines = [
+        f"| model | size (MB) | of the first | parameters (M) | ms for a text | times as fast | memory (MB) | {figure} "
+        "| of the first | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row, worth in zip(rows, worth_it(rows), strict=True):
+        lines.append(
+            f"| {row.name} | {row.size / 1e6:.2f} | {row.size / first.size:.1%} | {row.parameters / 1e6:.2f} "
+            f"| {row.milliseconds:.2f} | {first.milliseconds / row.milliseconds:.2f} | {row.memory / 1e6:.0f} "
+            f"| {row.quality:.4f} | {row.quality / first.quality:.1%} | {'front' if worth else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(rows: Sequence[Row], figure: str, path: Path) -> None:
+    """Quality against size, and against time."""
+    from research.evaluation.plot import panels, plain, save
+
+    page, (by_size, by_time) = panels(2)
+    for axes, name, of in (
+        (by_size, "size (MB)", lambda row: row.size / 1e6),
+        (by_time, "milliseconds for a text", lambda row: row.milliseconds),
+    ):
+        for row, worth in zip(rows, worth_it(rows), strict=True):
+            axes.plot(of(row), row.quality, "o" if worth else "x", label=plain(row.name))
+        axes.set_xscale("log")
+        axes.set_xlabel(name)
+        axes.set_ylabel(figure)
+        axes.grid(alpha=0.3)
+    save(page, by_time, path)
+
+
+def as_json(rows: Sequence[Row], figure: str) -> list[dict[str, Any]]:
+    return [{**asdict(row), "figure": figure} for row in rows]

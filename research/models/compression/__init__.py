@@ -1,0 +1,42 @@
+"""Ways to make a backbone smaller, which ``model.student.compression`` lists. Each is imported when it is asked for."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from research.models.compression.factorised_embedding import FactorisedEmbedding
+    from research.models.compression.integers import Integers
+    from research.models.compression.layer_drop import LayerDrop
+    from research.models.compression.low_rank import LowRank
+    from research.models.compression.method import Compression
+    from research.models.compression.pruned_heads import PrunedHeads
+    from research.models.compression.quantisation_aware import QuantisationAware
+    from research.models.compression.shared_layers import SharedLayers
+
+__all__ = [
+    "Compression",
+    "FactorisedEmbedding",
+    "Integers",
+    "LayerDrop",
+    "LowRank",
+    "PrunedHeads",
+    "QuantisationAware",
+    "SharedLayers",
+]
+
+MODULES = {
+    "Compression": "method",
+    "FactorisedEmbedding": "factorised_embedding",
+    "Integers": "integers",
+    "LayerDrop": "layer_drop",
+    "LowRank": "low_rank",
+    "PrunedHeads": "pruned_heads",
+    "QuantisationAware": "quantisation_aware",
+    "SharedLayers": "shared_layers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
