@@ -33,6 +33,7 @@ from research.errors import UserError
 from research.launch import check_launch, cluster
 from research.module import HybridModule
 from research.precision import check_precision
+from research.privacy.checks import check_trainer
 from research.run import CHOSEN, Run, loggers
 from research.sharding import check_sharded, is_sharded
 
@@ -185,6 +186,7 @@ class TrainingCLI(LightningCLI):
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
         check_launch(started, made.num_devices, made.num_nodes)
+        check_trainer(self.model, made)
         return made
 
     def _name_of_config(self) -> str:

@@ -1,0 +1,62 @@
+"""What noised steps spend on one stream, by Opacus' accountant of Rényi divergences."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from research.errors import UserError
+
+
+@dataclass
+class Budget:
+    """The sampled Gaussian mechanism (Mironov et al. 2019, arXiv:1908.10530), composed over ``steps`` batches.
+
+    Args:
+        rate: the probability of an example to be in a batch, in (0, 1].
+        noise: the noise multiplier: the standard deviation of the noise over the longest gradient of an example.
+        delta: in (0, 1).
+        steps: batches so far.
+    """
+
+    rate: float
+    noise: float
+    delta: float
+    steps: int = 0
+
+    def epsilon(self, steps: int | None = None) -> float:
+        """What ``steps`` batches spend, by default those so far; an upper bound, 0 before the first."""
+        from opacus.accountants.analysis.rdp import get_privacy_spent
+
+        count = self.steps if steps is None else steps
+        if count == 0:
+            return 0.0
+        orders, rdp = self._of_a_step
+        return float(get_privacy_spent(orders=orders, rdp=count * rdp, delta=self.delta)[0])
+
+    @cached_property
+    def _of_a_step(self) -> tuple[list[float], Any]:
+        """The orders, and the divergences (orders,) of one step; those of several add up."""
+        from opacus.accountants import RDPAccountant
+        from opacus.accountants.analysis.rdp import compute_rdp
+
+        orders = list(RDPAccountant.DEFAULT_ALPHAS)
+        return orders, compute_rdp(q=self.rate, noise_multiplier=self.noise, steps=1, orders=orders)
+
+
+def noise_for(epsilon: float, delta: float, rate: float, steps: int) -> float:
+    """The least noise multiplier, to a hundredth of epsilon, by which ``steps`` batches spend at most ``epsilon``.
+
+    Raises:
+        UserError: if no noise is enough.
+    """
+    from opacus.accountants.utils import get_noise_multiplier
+
+    try:
+        return float(
+            get_noise_multiplier(
+                target_epsilon=epsilon, target_delta=delta, sample_rate=rate, steps=steps, accountant="rdp"
+            )
+        )
+    except ValueError as error:
+        told = f"{steps} batches with delta {delta:g} cannot spend so little ({error})"
+        raise UserError(f"model.privacy.epsilon is {epsilon:g}; {told}: raise it, or lower trainer.max_steps") from None
