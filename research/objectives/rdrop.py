@@ -15,8 +15,6 @@ class RDrop(Smoothness):
     and another one whose view is ``{class_path: research.step.Clean, init_args: {dropout_pass: 1}}`` of the second.
     """
 
-    separable = True
-
     def views(self) -> tuple[View, ...]:
         return (self.view,) if self.over_tokens else (self.view, SECOND)
 
