@@ -116,7 +116,7 @@ class HybridModule(LightningModule):
         self.student.train()
         if self.privacy is not None:
             batches = self.total_steps * self.trainer.accumulate_grad_batches
-            self.privacy.begin(self.trainer.datamodule.private, batches)  # type: ignore[attr-defined]
+            self.privacy.begin(self, self.trainer.datamodule.private, batches)  # type: ignore[attr-defined]
         if self.teacher is not None and self.trainer.is_global_zero:
             self.teacher.foresee(self._asked())
 

@@ -28,6 +28,7 @@ from research.checkpoints.reading import first_sound, load_checkpoint, run_of
 from research.checkpoints.shards import described
 from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
 from research.config_errors import Refused, build, parse_error, refusal
+from research.credentials import check_credentials
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
 from research.launch import check_launch, cluster
@@ -123,6 +124,7 @@ class TrainingCLI(LightningCLI):
         self.run = Run(**config.run.as_dict())
         parser = self._parser(self.subcommand)
         self.dump: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        check_credentials(self.dump)
         if config.get("ckpt_path") == "auto":  # of a command that a scheduler gives again: go on, or begin
             config.ckpt_path = "last" if self.run.has_checkpoint() else None
         asked = config.get("ckpt_path")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from research.data.batch import Batch
 from research.data.poisson import Poisson
@@ -70,12 +70,14 @@ class DPSGD(Whole):
         """A private stream, as the accountant assumes it."""
         return Poisson(stream, self.repeatable)
 
-    def begin(self, streams: Mapping[str, Poisson], steps: int) -> None:
+    def begin(self, module: nn.Module, streams: Mapping[str, Poisson], steps: int) -> None:
         """Choose the noise for so many batches in all, or go on with a checkpoint's.
 
         Raises:
-            UserError: if that would spend too much, or the data are not the checkpoint's.
+            UserError: if that would spend too much, the data are not the checkpoint's, or the module mixes examples.
         """
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+            raise UserError("model.student: its batch normalisation mixes examples; DP-SGD cannot clip each by itself")
         for name, stream in streams.items():
             if self.delta * stream.size >= 1:
                 told = f"it must be below 1/{stream.size}, one over the examples of stream '{name}'"
