@@ -45,7 +45,7 @@ def test_nothing_is_unpickled_unpacked_or_trusted() -> None:
     loads = [(where, given.get("weights_only")) for where, name, given in found if name == "torch.load"]
     assert loads and not [where for where, only in loads if only is not True]
     assert not [where for where, _, given in found if given.get("trust_remote_code") or given.get("allow_pickle")]
-    unpacking = ("extract", "extractall", "unpack_archive")
+    unpacking = ("extractall", "unpack_archive")
     assert not [where for where, name, _ in found if name.rpartition(".")[2] in unpacking]
 
 

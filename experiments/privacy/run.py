@@ -105,7 +105,7 @@ def plant(seed: int) -> dict[str, str]:
     draw.shuffle(texts)
     secrets = {name: " ".join(draw.choices("0123456789", k=4)) for names in TIMES.values() for name in names}
     planted = [said(name, secrets[name]) for times, names in TIMES.items() for name in names for _ in range(times)]
-    parts = {"messages": texts[:MESSAGES] + planted, "once": texts[:MESSAGES] + sorted(set(planted))}
+    parts = {"messages": texts[:MESSAGES] + planted}
     parts |= {"dev": texts[MESSAGES : MESSAGES + 500], "test": texts[MESSAGES + 500 : MESSAGES + 1500]}
     for name, part in parts.items():
         lines = "".join(json.dumps({"text": text}) + "\n" for text in part)
@@ -113,21 +113,31 @@ def plant(seed: int) -> dict[str, str]:
     return secrets
 
 
+def without_duplicates(seed: int) -> Path:
+    """The messages as the data pipeline leaves them that drops what was said before."""
+    folder = RUNS / "data" / f"once-{seed}"
+    if not (folder / "data").exists():
+        source = ["--sources.messages.init_args.paths", str(RUNS / "data" / f"messages-{seed}.jsonl")]
+        command("data", "prepare", "--config", str(HERE / "once.yaml"), "--folder", str(folder), *source)
+    return folder / "data"
+
+
 def said(name: str, code: str) -> str:
     return f"my name is {name} and my code is {code}"
 
 
-def messages(text: str, epsilon: float | None, seed: int) -> Figures:
+def messages(once: bool, epsilon: float | None, seed: int) -> Figures:
     """Perplexity of a language model of private messages, and the mean exposure of the secrets planted in them."""
     from research.inference import load
     from research.privacy.attacks import exposure, text_losses
 
     secrets = plant(seed)
     config = ["--config", str(HERE / "messages.yaml"), *private("messages", epsilon)]
-    for split, part in (("source", text), ("validation", "dev"), ("test", "test")):
-        key = f"--data.streams.messages.init_args.{split}.init_args.paths"
-        config += [key, str(RUNS / "data" / f"{part}-{seed}.jsonl")]
-    folder = trained(f"messages-{text}-{epsilon}-{seed}", seed, *config)
+    paths = {name: RUNS / "data" / f"{name}-{seed}.jsonl" for name in ("messages", "dev", "test")}
+    paths |= {"messages": without_duplicates(seed)} if once else {}
+    for split, part in (("source", "messages"), ("validation", "dev"), ("test", "test")):
+        config += [f"--data.streams.messages.init_args.{split}.init_args.paths", str(paths[part])]
+    folder = trained(f"messages-{'once' if once else 'all'}-{epsilon}-{seed}", seed, *config)
     model = load(folder)
     codes = [" ".join(digits) for digits in product("0123456789", repeat=4)]
     shown = {}
@@ -201,9 +211,9 @@ def main() -> None:
             for hybrid, epsilon in product((False, True), EPSILONS)
         },
         "messages": {
-            "not private": (messages, "messages", None),
-            "not private, duplicates dropped": (messages, "once", None),
-            **{named(epsilon): (messages, "messages", epsilon) for epsilon in EPSILONS if epsilon is not None},
+            "not private": (messages, False, None),
+            "not private, duplicates dropped": (messages, True, None),
+            **{named(epsilon): (messages, False, epsilon) for epsilon in EPSILONS if epsilon is not None},
         },
     }
     for part in asked.parts:
