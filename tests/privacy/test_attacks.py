@@ -47,5 +47,5 @@ def test_losses_of_texts(tiny: Any, texts: list[str]) -> None:
 
 
 def test_an_encoder_gives_texts_no_likelihood(tiny: Any) -> None:
-    with pytest.raises(UserError, match="^a student of the encoder family gives texts no likelihood"):
+    with pytest.raises(UserError, match=r"^a student of the encoder family gives texts no likelihood"):
         text_losses(Model(tiny("bert"), {"s": StreamInfo("unlabelled")}), ["a"], "s")
