@@ -114,11 +114,13 @@ class HybridModule(LightningModule):
 
     def on_fit_start(self) -> None:
         self.student.train()
+        if self.teacher is not None and self.trainer.is_global_zero:
+            self.teacher.foresee(self._asked())
+
+    def on_train_start(self) -> None:
         if self.privacy is not None:
             batches = self.total_steps * self.trainer.accumulate_grad_batches
             self.privacy.begin(self, self.trainer.datamodule.private, batches)  # type: ignore[attr-defined]
-        if self.teacher is not None and self.trainer.is_global_zero:
-            self.teacher.foresee(self._asked())
 
     def training_step(self, batch: dict[str, Batch | None], batch_idx: int) -> Tensor:
         progress = min(self.trainer.global_step / self.total_steps, 1.0)

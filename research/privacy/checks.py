@@ -70,7 +70,7 @@ def check_objective(key: str, objective: Objective, private: tuple[str, ...]) ->
 
 
 def check_trainer(module: "HybridModule", trainer: "Trainer") -> None:
-    """Refuse what acts on single losses, several processes, and float16, whose small gradients are scaled too late.
+    """Refuse what acts on single losses, several processes, and weights or gradients in half precision.
 
     Raises:
         UserError: naming the key.
@@ -87,5 +87,6 @@ def check_trainer(module: "HybridModule", trainer: "Trainer") -> None:
             raise UserError(f"trainer.callbacks: {name} acts on steps as the accountant does not know; leave it out")
     if trainer.world_size > 1:
         raise UserError(f"trainer.devices: DP-SGD runs in one process, not in {trainer.world_size}")
-    if trainer.precision == "16-mixed":
-        raise UserError("trainer.precision: 16-mixed loses small gradients of single examples; use bf16-mixed or 32")
+    if trainer.precision not in ("32-true", "bf16-mixed", "64-true"):
+        told = f"{trainer.precision} rounds the gradients of single examples too coarsely"
+        raise UserError(f"trainer.precision: {told}; use 32 or bf16-mixed")

@@ -154,7 +154,8 @@ class DPSGD(Whole):
         }
 
     def state_dict(self) -> dict[str, dict[str, float]]:
-        return {n: {"rate": b.rate, "noise": b.noise, "steps": b.steps} for n, b in self.budgets.items()}
+        now = {n: {"rate": b.rate, "noise": b.noise, "steps": b.steps} for n, b in self.budgets.items()}
+        return {**self.kept, **now}
 
     def load_state_dict(self, state: dict[str, dict[str, float]]) -> None:
         self.kept = state
