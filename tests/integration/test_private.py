@@ -122,7 +122,7 @@ DISTIL = "{class_path: research.objectives.Distillation, init_args: {stream: wik
         ),
         (
             ["--trainer.callbacks+=research.callbacks.LossGuard"],
-            "trainer.callbacks: LossGuard acts on steps as the acc",
+            "trainer.callbacks: LossGuard goes by losses, which tell",
         ),
         (
             ["--trainer.strategy", "research.strategies.FSDP"],
