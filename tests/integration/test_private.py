@@ -136,7 +136,7 @@ DISTIL = "{class_path: research.objectives.Distillation, init_args: {stream: wik
         (["--model.privacy.delta", "0.2"], "model.privacy.delta is 0.2; it must be below 1/"),
         (
             ["--model.privacy.epsilon", "1e-7"],
-            "model.privacy.epsilon is 1e-07; 25 batches with delta 0.01 cannot spend ",
+            "model.privacy.epsilon is 1e-07; with delta 0.01 it must be above 0.",
         ),
     ],
 )
