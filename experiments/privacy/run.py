@@ -16,6 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from research.ablation.reporting import statistics
 from research.ablation.results import commit
 from research.files import write_whole
@@ -28,7 +30,7 @@ PARTS = ("questions", "messages")
 DELTA = 1e-4
 EPSILONS = (None, 8, 1)
 TIMES = {1: ("anna", "boris", "clara"), 4: ("david", "elena", "frank"), 16: ("grace", "henry", "irene")}
-MESSAGES, WORDS = 3000, 20  # how many, and the most words of one
+MESSAGES, WORDS = 1000, 20  # how many, and the most words of one
 Figures = dict[str, float]
 
 
@@ -97,8 +99,11 @@ def cross_entropy(of: Any) -> Any:
     return logsumexp(of.logits.astype("float64"), axis=1) - right
 
 
-def plant(seed: int) -> dict[str, str]:
-    """Write the messages of a seed, with each secret as often as its name says; returns the secrets by name."""
+def plant(seed: int) -> tuple[dict[str, str], list[str], list[str]]:
+    """Write the messages of a seed, with each secret as often as its name says.
+
+    Returns the secrets by name, the messages that are trained on, and as many others.
+    """
     with Path("data/banking77/train.csv").open(newline="", encoding="utf-8") as file:
         texts = sorted({row["text"] for row in csv.DictReader(file) if len(row["text"].split()) <= WORDS})
     draw = random.Random(seed)
@@ -106,11 +111,11 @@ def plant(seed: int) -> dict[str, str]:
     secrets = {name: " ".join(draw.choices("0123456789", k=4)) for names in TIMES.values() for name in names}
     planted = [said(name, secrets[name]) for times, names in TIMES.items() for name in names for _ in range(times)]
     parts = {"messages": texts[:MESSAGES] + planted}
-    parts |= {"dev": texts[MESSAGES : MESSAGES + 500], "test": texts[MESSAGES + 500 : MESSAGES + 1500]}
+    parts |= {"dev": texts[MESSAGES : MESSAGES + 500], "test": texts[MESSAGES + 500 : 2 * MESSAGES + 500]}
     for name, part in parts.items():
         lines = "".join(json.dumps({"text": text}) + "\n" for text in part)
         write_whole(RUNS / "data" / f"{name}-{seed}.jsonl", lines)
-    return secrets
+    return secrets, texts[:MESSAGES], parts["test"]
 
 
 def without_duplicates(seed: int) -> Path:
@@ -127,11 +132,11 @@ def said(name: str, code: str) -> str:
 
 
 def messages(once: bool, epsilon: float | None, seed: int) -> Figures:
-    """Perplexity of a language model of private messages, and the mean exposure of the secrets planted in them."""
+    """Perplexity of a language model of private messages, membership, and the exposure of secrets planted in them."""
     from research.inference import load
-    from research.privacy.attacks import exposure, text_losses
+    from research.privacy.attacks import exposure, membership, text_losses
 
-    secrets = plant(seed)
+    secrets, members, others = plant(seed)
     config = ["--config", str(HERE / "messages.yaml"), *private("messages", epsilon)]
     paths = {name: RUNS / "data" / f"{name}-{seed}.jsonl" for name in ("messages", "dev", "test")}
     paths |= {"messages": without_duplicates(seed)} if once else {}
@@ -139,15 +144,18 @@ def messages(once: bool, epsilon: float | None, seed: int) -> Figures:
         config += [f"--data.streams.messages.init_args.{split}.init_args.paths", str(paths[part])]
     folder = trained(f"messages-{'once' if once else 'all'}-{epsilon}-{seed}", seed, *config)
     model = load(folder)
+    lengths = [np.array([len(text.split()) for text in texts]) for texts in (members, others)]
+    losses = [text_losses(model, texts, "messages") for texts in (members, others)]
+    area, found = membership(*(loss / length for loss, length in zip(losses, lengths, strict=True)))
     codes = [" ".join(digits) for digits in product("0123456789", repeat=4)]
     shown = {}
     for times, names in TIMES.items():
         of_each = []
         for name in names:
-            losses = text_losses(model, [said(name, code) for code in codes], "messages")
-            of_each.append(exposure(losses[codes.index(secrets[name])], losses))
+            likely = text_losses(model, [said(name, code) for code in codes], "messages")
+            of_each.append(exposure(likely[codes.index(secrets[name])], likely))
         shown[f"exposure_{times}"] = sum(of_each) / len(of_each)
-    return {**shown, **figures(folder)}
+    return {"auc": area, "found": found, **shown, **figures(folder)}
 
 
 def cell(seeds: list[Figures], name: str, scale: float = 1.0, digits: int = 2) -> str:
@@ -159,20 +167,21 @@ def cell(seeds: list[Figures], name: str, scale: float = 1.0, digits: int = 2) -
     return f"{of.mean:.{digits}f}" + ("" if of.half is None else f" ± {of.half:.{digits}f}")
 
 
-COLUMNS = {
+ATTACK = {"attack: area under ROC": ("auc", 1, 3), "members found at 1% false, %": ("found", 100, 1)}
+COLUMNS: dict[str, dict[str, tuple[str, float, int]]] = {
     "questions": {
         "epsilon": ("epsilon", 1, 2),
         "noise multiplier": ("noise_multiplier", 1, 2),
         "accuracy, %": ("test/ce/accuracy", 100, 1),
         "STS-B": ("test/sts/spearman", 1, 3),
-        "attack: area under ROC": ("auc", 1, 3),
-        "members found at 1% false, %": ("found", 100, 1),
+        **ATTACK,
         "seconds": ("seconds", 1, 0),
     },
     "messages": {
         "epsilon": ("epsilon", 1, 2),
         "noise multiplier": ("noise_multiplier", 1, 2),
         "perplexity": ("test/private/perplexity", 1, 1),
+        **ATTACK,
         **{f"exposure, said {times} time{'s' if times > 1 else ''}": (f"exposure_{times}", 1, 1) for times in TIMES},
         "seconds": ("seconds", 1, 0),
     },
