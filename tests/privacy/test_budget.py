@@ -64,6 +64,6 @@ def test_the_noise_spends_what_it_may(epsilon: float) -> None:
 
 
 def test_what_no_noise_is_enough_for_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^model.privacy.epsilon is 1e-06; with delta 1e-05 it must be above 0\.1"):
+    with pytest.raises(UserError, match=r"^model.privacy.epsilon is 1e-06; with delta 1e-05 it must be above 0\.01"):
         noise_for(1e-6, 1e-5, 0.5, 300)
     assert Budget(0.5, noise_for(0.2, 1e-5, 0.5, 300), 1e-5, 300).epsilon() <= 0.2
