@@ -7,7 +7,6 @@ from typing import Any
 
 from research.errors import UserError
 
-
 ORDERS = [*(1 + i / 5 for i in range(1, 25)), *range(6, 64), 80, 96, 128, 192, 256, 512]
 """Of the divergences: fewer fractions than Opacus', which take a while, and larger ones, for a small epsilon."""
 
