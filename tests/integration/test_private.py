@@ -14,7 +14,6 @@ from research.callbacks.metrics_log import MetricsLog
 pytest.importorskip("opacus", reason="the extra private is not installed")
 
 
-
 def private(**settings: Any) -> list[str]:
     """The options of a run whose labelled stream is private."""
     given = {"streams": ["intents"], "epsilon": 8, "delta": 0.01, "repeatable": True} | settings
@@ -64,8 +63,8 @@ def test_what_is_spent_is_told_and_counted_on(
 
 
 def test_the_public_stream_learns_without_noise(program: Any) -> None:
-    """A private stream of weight 0 leaves its noise; the other's losses fall as they do alone, where that is small."""
-        assert program("fit", "public", *private(clip=1e-12), *STEPS) == 0
+    """Where a clip is tiny, so is what the private stream adds; the public losses are those of a run without it."""
+    assert program("fit", "public", *private(clip=1e-12), *STEPS) == 0
     without = ["--without", "[ce]", *STEPS]
     assert program("fit", "alone", *without) == 0
     ours, alone = (
