@@ -2,7 +2,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format clean
+.PHONY: help quickstart test lint audit format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,15 @@ quickstart: $(INSTALLED) ## install, train the small example and its twin, test 
 test: $(INSTALLED) ## install and run the tests; PYTEST_ARGS="-m slow" for the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-lint: $(INSTALLED) ## check style, format and types
+lint: $(INSTALLED) ## check style, format, types, and the code for what is unsafe
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: ## look up known vulnerabilities of what constraints.txt pins; needs a network
+	$(BIN)/python -m venv .venv/audit
+	.venv/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 format: $(INSTALLED) ## repair what can be repaired of style and format
 	$(BIN)/ruff check --fix

@@ -21,6 +21,7 @@ from research.models.student import Student
 from research.models.teachers import Teacher
 from research.objectives.base import Objective
 from research.optimisation import Optimisation
+from research.privacy import DPSGD
 from research.ranks import averaged
 from research.sharding import gradient_norm, is_sharded
 from research.step import Clean, Step, View
@@ -38,6 +39,7 @@ class HybridModule(LightningModule):
         weighting: from the losses to one; the default adds them up.
         optimisation: learning rates and their schedule.
         seed: random numbers of step n depend on this and n alone, so that a resumed run repeats them.
+        privacy: which streams are private, and how much of them the weights may tell.
     """
 
     teacher: Teacher | None
@@ -50,13 +52,14 @@ class HybridModule(LightningModule):
         weighting: Weighting | None = None,
         optimisation: Optimisation | None = None,
         seed: int = 0,
+        privacy: DPSGD | None = None,
     ) -> None:
         super().__init__()
         if not objectives:
             raise UserError("model.objectives: give at least one objective")
         self.student, self.objectives = student, nn.ModuleDict(objectives)
         self.weighting, self.optimisation = weighting or Fixed(), optimisation or Optimisation()
-        self.seed, self.streams = seed, dict[str, StreamInfo]()
+        self.seed, self.privacy, self.streams = seed, privacy, dict[str, StreamInfo]()
         self.config: dict[str, Any] = {}  # the whole run's, kept in checkpoints
         self.built = False
         self.figures: dict[str, Any] = {}  # the last step's, for the loggers
@@ -114,12 +117,21 @@ class HybridModule(LightningModule):
         if self.teacher is not None and self.trainer.is_global_zero:
             self.teacher.foresee(self._asked())
 
+    def on_train_start(self) -> None:
+        if self.privacy is not None:
+            batches = self.total_steps * self.trainer.accumulate_grad_batches
+            self.privacy.begin(self, self.trainer.datamodule.private, batches)  # type: ignore[attr-defined]
+
     def training_step(self, batch: dict[str, Batch | None], batch_idx: int) -> Tensor:
         progress = min(self.trainer.global_step / self.total_steps, 1.0)
         active = {n: o for n, o in self._objectives() if o.due(batch) and self.weighting.weight(n, progress)}
-        step = Step(batch, self.student, self.teacher, views_of(active), reads_of(active))
-        losses = {name: shared(o(step), name, batch.get(o.stream)) for name, o in active.items()}
+        private = () if self.privacy is None else self.privacy.streams
+        public = {name: o for name, o in active.items() if o.stream not in private}
+        losses = {n: shared(loss, n, batch.get(active[n].stream)) for n, loss in self._losses(public, batch).items()}
+        told, noised = self._private({n: o for n, o in active.items() if n not in public}, batch, progress)
+        losses |= told
         loss, weights = self.weighting(losses, progress) if losses else (self._no_loss(), {})
+        loss = loss + noised
         self._log_step(losses, weights, loss)
         accumulated = self.trainer.accumulate_grad_batches  # Lightning divides by it, where an epoch ends too
         return loss * (accumulated / len(window(batch_idx, int(self.trainer.num_training_batches), accumulated)))
@@ -173,6 +185,7 @@ class HybridModule(LightningModule):
             "streams": streams,
             "tokenizer": tokenizer,
             "teacher": teacher,
+            "privacy": {} if self.privacy is None else self.privacy.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -187,6 +200,8 @@ class HybridModule(LightningModule):
 
         if self.teacher is not None:
             self.teacher.load_state_dict(checkpoint["hybrid"]["teacher"])
+        if self.privacy is not None:
+            self.privacy.load_state_dict(checkpoint["hybrid"]["privacy"])
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._measure(batch, "validation", dataloader_idx)
@@ -257,6 +272,18 @@ class HybridModule(LightningModule):
                 for batch in islice(self._read(stream, view, split=split), most if split == "train" else None):
                     yield view, view.finish(batch.views[view], self.student), tasks
 
+    def _losses(self, active: Mapping[str, Objective], batches: Mapping[str, Batch | None]) -> dict[str, Tensor]:
+        step = Step(batches, self.student, self.teacher, views_of(active), reads_of(active))
+        return {name: objective(step) for name, objective in active.items()}
+
+    def _private(
+        self, active: Mapping[str, Objective], batches: Mapping[str, Batch | None], progress: float
+    ) -> tuple[dict[str, Tensor], Tensor | float]:
+        if self.privacy is None:
+            return {}, 0.0
+        weights = {name: self.weighting.weight(name, progress) for name in active}
+        return self.privacy.step(self, batches, active, weights, self._losses)
+
     def _objectives(self) -> list[tuple[str, Objective]]:
         return list(self.objectives.items())  # type: ignore[arg-type]
 
@@ -290,6 +317,7 @@ class HybridModule(LightningModule):
             "loss": loss,
             **{f"loss/{name}": value for name, value in raw.items()},
             "learning_rate": self.trainer.optimizers[0].param_groups[-1]["lr"],
+            **({} if self.privacy is None else self.privacy.figures()),
         }
         self._log_weights(weights)
         self.log_dict({"loss": loss, **raw}, prog_bar=True, logger=False)

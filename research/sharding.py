@@ -41,7 +41,8 @@ def check_sharded(strategy: object, module: "HybridModule", callbacks: Iterable[
     teachers = teacher.members.values() if isinstance(teacher, TeacherEnsemble) else [teacher]
     made = getattr(optimiser, "args", ())  # those of a partial, its class among them
     views = [view for of_stream in module.views().values() for view in of_stream]
-    parts: list[Any] = [module.weighting, *module.objectives.values(), *views, *teachers, *made, *callbacks]
+    own = [module.weighting, module.privacy, *module.objectives.values()]
+    parts: list[Any] = [*own, *views, *teachers, *made, *callbacks]
     kinds = [part if isinstance(part, type) else type(part) for part in parts]
     names = [kind.__name__ for kind in kinds if issubclass(kind, Whole)]
     names += ["Mixout"] * bool(module.student.mixout) + ["chunk"] * (module.student.chunk is not None)

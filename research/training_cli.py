@@ -28,11 +28,13 @@ from research.checkpoints.reading import first_sound, load_checkpoint, run_of
 from research.checkpoints.shards import described
 from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
 from research.config_errors import Refused, build, parse_error, refusal
+from research.credentials import check_credentials
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
 from research.launch import check_launch, cluster
 from research.module import HybridModule
 from research.precision import check_precision
+from research.privacy.checks import check_trainer
 from research.run import CHOSEN, Run, loggers
 from research.sharding import check_sharded, is_sharded
 
@@ -122,6 +124,7 @@ class TrainingCLI(LightningCLI):
         self.run = Run(**config.run.as_dict())
         parser = self._parser(self.subcommand)
         self.dump: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
+        check_credentials(self.dump)
         if config.get("ckpt_path") == "auto":  # of a command that a scheduler gives again: go on, or begin
             config.ckpt_path = "last" if self.run.has_checkpoint() else None
         asked = config.get("ckpt_path")
@@ -185,6 +188,7 @@ class TrainingCLI(LightningCLI):
         except (MisconfigurationException, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
         check_launch(started, made.num_devices, made.num_nodes)
+        check_trainer(self.model, made)
         return made
 
     def _name_of_config(self) -> str:

@@ -42,6 +42,7 @@ class Summary(Callback):
         self.started, self.first_step = time.perf_counter(), trainer.global_step
 
     def on_fit_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
+        module: Any = pl_module
         seconds = time.perf_counter() - self.started
         steps = trainer.global_step - self.first_step
         figures: dict[str, Any] = {
@@ -52,6 +53,10 @@ class Summary(Callback):
             "mixture": self.mixture.realised(trainer),
             "data": self.fingerprints,
         }
+        if module.privacy is not None:
+            figures["privacy"] = module.privacy.summary()
+            for name, spent in figures["privacy"].items():
+                self._say(f"{name}: differentially private, epsilon {spent['epsilon']:.2f}, delta {spent['delta']:g}")
         for guard in (c for c in trainer.callbacks if isinstance(c, LossGuard)):  # type: ignore[attr-defined]
             figures["bad_steps"] = guard.counts
         self._write("fit.json", figures)

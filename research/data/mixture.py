@@ -8,10 +8,12 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
 from research.data.loader import ResumableLoader, WindowLoader, outlive_signals, window
+from research.data.poisson import Poisson
 from research.data.sampling import Joint, Sampling, Turns
 from research.data.stream import Stream, StreamInfo
 from research.data.stream_module import Connection, StreamDataModule
 from research.errors import UserError
+from research.privacy.checks import check_private
 from research.step import Clean, View
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class MixtureDataModule(LightningDataModule):
                 raise UserError(f"data.streams.{name}: no objective reads this stream; remove it or add an objective")
             cache = Path(self.cache).expanduser() if self.cache else None
             stream.connect(Connection(name, module.student, views[name], seed, cache))
+        check_private(module, self.streams, self.mixture)
         self._module = module
 
     def prepare_data(self) -> None:
@@ -92,6 +95,10 @@ class MixtureDataModule(LightningDataModule):
         assert trainer is not None
         module = self._trained()
         parts = {name: stream.training() for name, stream in self.streams.items()}
+        self.private: dict[str, Poisson] = {}
+        if module.privacy is not None:
+            self.private = {name: module.privacy.sampled(parts[name]) for name in module.privacy.streams}
+        parts = {**parts, **self.private}
         for part in parts.values():
             part.deal(trainer.global_rank, trainer.world_size)
         sizes = {name: len(part) for name, part in parts.items()}

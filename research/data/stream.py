@@ -125,13 +125,19 @@ class Stream(Dataset[Batch | None]):
     def __getitem__(self, position: int) -> Batch | None:
         if position == HOLE:
             return None
-        which, at = divmod(position, len(self))
-        batch = self._order(which)[at]
+        batch = self.taken(position)
         mine = range(self.rank, len(batch), self.ranks)
+        if not mine:
+            return None
         views = self.shown([[self.examples[int(i)] for i in batch[row]] for row in mine], position, mine)
         index = np.concatenate([batch[row] for row in mine])
         labels = None if self.labels is None else self.labels[index]
         return Batch(views, labels, torch.from_numpy(index), same_inputs(views))
+
+    def taken(self, position: int) -> Sequence[np.ndarray]:
+        """The rows of the batch of a position: of each the examples in it."""
+        which, at = divmod(position, len(self))
+        return self._order(which)[at]
 
     def shown(self, rows: Sequence[Sequence[Example]], position: int, places: Sequence[int]) -> dict[View, Tokens]:
         """The views of rows of examples that have these places in the batch of a position."""

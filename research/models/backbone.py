@@ -104,7 +104,7 @@ def load_config(backbone: str | None, architecture: dict[str, Any] | None, revis
         return from_settings(dict(architecture))
     assert backbone is not None
     try:
-        return AutoConfig.from_pretrained(resolve(backbone), revision=revision)
+        return AutoConfig.from_pretrained(resolve(backbone), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise found(backbone, error) from None
 
@@ -114,7 +114,7 @@ def load_tokenizer(name: str, revision: str | None) -> "PreTrainedTokenizerBase"
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise found(name, error) from None
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):  # what Transformers makes of nothing
@@ -147,7 +147,7 @@ def load_model(
     quiet.disable_progress_bar()
     try:
         model, loaded = auto.from_pretrained(
-            resolve(backbone), config=config, revision=revision, output_loading_info=True
+            resolve(backbone), config=config, revision=revision, output_loading_info=True, trust_remote_code=False
         )
     except pickle.UnpicklingError:
         raise UserError(f"backbone {backbone}: its weights are no plain tensors, and no code in them is run") from None

@@ -53,6 +53,12 @@ class Objective(nn.Module, ABC):
 
     needs_teacher: ClassVar[bool] = False
 
+    separable: ClassVar[bool] = False
+    """Whether the loss of a batch is a mean over its examples, each on its own, with nothing remembered of others.
+
+    DP-SGD asks it. A class says so of itself alone: what derives from it may mix what it does not.
+    """
+
     gathers: ClassVar[bool] = False
     """Whether each process computes the loss of the rows of all of them, by :func:`research.ranks.of_all_ranks`."""
 

@@ -12,6 +12,7 @@ class CausalLM(TokenPrediction):
     """
 
     families = ("decoder",)
+    separable = True
 
     @property
     def view(self) -> NextToken:

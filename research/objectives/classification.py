@@ -83,6 +83,7 @@ class Classification(Objective):
     """
 
     problems: ClassVar[tuple[str, ...]] = ("classify", "multilabel")
+    separable = True
 
     def __init__(
         self,

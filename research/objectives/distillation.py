@@ -54,6 +54,7 @@ class Distillation(Objective):
     """
 
     needs_teacher = True
+    separable = True
 
     def __init__(
         self,

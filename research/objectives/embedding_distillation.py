@@ -25,6 +25,7 @@ class EmbeddingDistillation(Objective):
     """
 
     needs_teacher = True
+    separable = True
 
     def __init__(self, stream: str, view: View | None = None) -> None:
         super().__init__(stream)

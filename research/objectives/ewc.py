@@ -1,15 +1,14 @@
 """Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv:1612.00796)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from research.data.batch import Batch
+from research.data.rows import rows_of
 from research.errors import UserError
-from research.models.chunks import split
 from research.objectives.anchored import Anchored, on_device_of, trained
 from research.objectives.base import Objective, Read
 from research.step import Step, View
@@ -19,15 +18,6 @@ if TYPE_CHECKING:
     from research.models.families import Family
     from research.models.student import Student
     from research.models.teachers import Teacher
-
-
-def rows(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The rows of batches, each a batch of its own."""
-    for batch in batches:
-        parts = {view: split(tokens, 1) for view, tokens in batch.views.items()}
-        for i in range(len(next(iter(parts.values())))):
-            labels = None if batch.labels is None else batch.labels[i : i + 1]
-            yield Batch({view: rows[i] for view, rows in parts.items()}, labels)
 
 
 class EWC(Anchored):
@@ -83,7 +73,8 @@ class EWC(Anchored):
         self.objective.eval()  # some count the batches that they train on
         seen = 0
         shown = dict.fromkeys([*self.views(), *self.taught_views()])
-        for row in islice(rows(read(self.stream, *shown)), self.examples):
+        rows = (row for batch in read(self.stream, *shown) for row in rows_of(batch))
+        for row in islice(rows, self.examples):
             step = Step({self.stream: row.to(self.fisher[0].device)}, student, teacher, views, reads)
             gradients = torch.autograd.grad(self.objective(step), weights, materialize_grads=True)
             torch._foreach_addcmul_(self.fisher, gradients, gradients)

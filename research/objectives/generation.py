@@ -13,6 +13,7 @@ class Generation(TokenPrediction):
 
     families = ("decoder", "encoder-decoder")
     problems = ("generate",)
+    separable = True
 
     @property
     def view(self) -> Conditional:

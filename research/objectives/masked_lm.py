@@ -15,6 +15,7 @@ class MaskedLM(TokenPrediction):
     """
 
     families = ("encoder",)
+    separable = True
 
     def __init__(self, stream: str, probability: float = 0.15, whole_word: bool = False) -> None:
         super().__init__(stream)

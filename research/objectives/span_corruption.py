@@ -14,6 +14,7 @@ class SpanCorruption(TokenPrediction):
     """
 
     families = ("encoder-decoder",)
+    separable = True
 
     def __init__(self, stream: str, density: float = 0.15, mean_length: float = 3.0) -> None:
         super().__init__(stream)

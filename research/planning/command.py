@@ -61,6 +61,8 @@ class Planning(TrainingCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         config = self.config.fit
+        if self.model.privacy is not None:
+            raise UserError("model.privacy: plan counts steps of whole batches, DP-SGD takes one example at a time")
         given = None if config.device is None else device(config.device)
         precision = str(config.trainer.precision or "32-true")
         self.gpu = given is not None or config.trainer.accelerator in ("gpu", "cuda")

@@ -53,7 +53,7 @@ class Translator:
         try:
             tokenizer = load_tokenizer(self.model, self.revision)
             auto = getattr(transformers, self.auto_class)
-            model = auto.from_pretrained(resolve(self.model), revision=self.revision)
+            model = auto.from_pretrained(resolve(self.model), revision=self.revision, trust_remote_code=False)
         except (OSError, ValueError, ImportError) as error:
             first = str(error).strip().splitlines()[0]
             raise UserError(f"translator {self.model}: cannot be loaded for {self.kind} ({first})") from None

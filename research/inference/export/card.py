@@ -75,7 +75,7 @@ def card(
         "forgetting": _forgetting(test),
         "max_length": given.max_length,
     }
-    return Environment(undefined=StrictUndefined).from_string(CARD).render(values) + "\n"
+    return Environment(undefined=StrictUndefined).from_string(CARD).render(values) + "\n"  # noqa: S701  no HTML
 
 
 def licence(where: str | None) -> str | None:

@@ -2,10 +2,13 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
+from functools import partial
 
 from datatrove.pipeline.formatters.base import BaseFormatter
 from datatrove.pipeline.formatters.pii import PIIReplacer
 
+from research.data.prepare.steps.identity_numbers import without_ibans, without_national_ids
 from research.errors import UserError
 
 # Bounds are ASCII: where no spaces part words, other letters stand right beside an address.
@@ -18,18 +21,26 @@ MANY_DIGITS = re.compile(r"(?:\d[^\d\n]{0,4}){7}")
 
 
 class PersonalData(BaseFormatter):
-    """Writes `<email>`, `<ip>`, `<card>` and `<phone>` for such addresses and numbers, and counts them.
+    """Writes `<email>`, `<ip>`, `<iban>`, `<id>`, `<card>` and `<phone>` for such addresses and numbers; counts them.
 
-    IP addresses are masked if public, after no word for a version; card numbers if they have 12 to 19 digits that
-    pass Luhn's check; phone numbers if libphonenumber finds them valid and grouped as is the custom. `region`, two
-    letters such as US or CN, is where numbers without a country code are from; without it, only those with one
-    are found.
+    IP addresses are masked if public, after no word for a version; bank accounts if they are valid IBANs; numbers of
+    persons if they are written and checked as those of Brazil, China, Finland, France, India, Italy, Spain, Sweden or
+    the United States; card numbers if they have 12 to 19 digits that pass Luhn's check; phone numbers if libphonenumber
+    finds them valid and grouped as is the custom. `region`, two letters such as US or CN, is where phone numbers
+    without a country code are from; without it, only those with one are found.
     """
 
     name = "Personal data"
 
     def __init__(
-        self, emails: bool = True, ips: bool = True, cards: bool = True, phones: bool = True, region: str | None = "US"
+        self,
+        emails: bool = True,
+        ips: bool = True,
+        ibans: bool = True,
+        ids: bool = True,
+        cards: bool = True,
+        phones: bool = True,
+        region: str | None = "US",
     ):
         super().__init__()
         import phonenumbers
@@ -37,15 +48,17 @@ class PersonalData(BaseFormatter):
         if region is not None and region not in phonenumbers.SUPPORTED_REGIONS:
             raise UserError(f"region: libphonenumber knows no '{region}'; it takes two capital letters, such as US")
         self.region, self.phones = region, phones
-        self.replacers = [
-            *([("email", PIIReplacer(EMAIL, "<email>"))] if emails else []),
-            *([("ip", PIIReplacer(f"{IPV4}|{IPV6}", "<ip>", is_public))] if ips else []),
-            *([("card", PIIReplacer(CARD, "<card>", is_card))] if cards else []),
+        self.replacers: list[tuple[str, Callable[[str], str]]] = [
+            *([("email", PIIReplacer(EMAIL, "<email>").replace)] if emails else []),
+            *([("ip", PIIReplacer(f"{IPV4}|{IPV6}", "<ip>", is_public).replace)] if ips else []),
+            *([("iban", partial(without_ibans, mask="<iban>"))] if ibans else []),
+            *([("id", partial(without_national_ids, mask="<id>"))] if ids else []),
+            *([("card", PIIReplacer(CARD, "<card>", is_card).replace)] if cards else []),
         ]
 
     def format(self, text: str) -> str:
-        for kind, replacer in self.replacers:
-            text = self._counted(kind, text, replacer.replace(text))
+        for kind, replace in self.replacers:
+            text = self._counted(kind, text, replace(text))
         return self._counted("phone", text, self._without_phones(text)) if self.phones else text
 
     def _counted(self, kind: str, before: str, after: str) -> str:

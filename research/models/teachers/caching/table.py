@@ -28,6 +28,8 @@ class Table:
 
     def __init__(self, folder: Path, shards: Sequence[str], index: str) -> None:
         try:
+            if outside := [name for name in (index, *shards) if Path(name).name != name]:
+                raise ValueError(f"{outside[0]} is not the name of a file in it")
             self.keys, self.places = np.load(folder / index, mmap_mode="r")
             self.batches = [_open(folder / name) for name in shards]
         except (OSError, ValueError, pa.ArrowException) as error:

@@ -57,7 +57,7 @@ class Store:
             part = wanted[start : start + PARAMETERS]
             marks = ",".join("?" * len(part))
             with self._explained():
-                rows = self._base.execute(f"SELECT request, answer FROM answers WHERE request IN ({marks})", part)
+                rows = self._base.execute(f"SELECT request, answer FROM answers WHERE request IN ({marks})", part)  # noqa: S608
                 found |= {request: json.loads(answer) for request, answer in rows}
         return found
 

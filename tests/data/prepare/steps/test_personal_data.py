@@ -17,6 +17,13 @@ MASKED = [
     ("Call (212) 456-7890 or +44 20 7946 0958.", "Call <phone> or <phone>."),
     ("US: 866-800-1275, International: 512-434-1542, customerservice", "US: <phone>, International: <phone>, "
      "customerservice"),
+    # published examples: of the registry of IBANs, of python-stdnum's documents, of the authorities
+    ("to GB82 WEST 1234 5698 7654 32 please, or DE89370400440532013000.", "to <iban> please, or <iban>."),
+    ("BE68 5390 0754 7034 EUR 500", "<iban> EUR 500"),
+    ("her SSN is 111-22-3333, his 390.533.447-05", "her SSN is <id>, his <id>"),
+    ("DNI 54362315K, NIE X2482300W, codice fiscale RCCMNL83S18D969H", "DNI <id>, NIE <id>, codice fiscale <id>"),
+    ("NIR 2 95 10 99 126 111 93 et 131052-308T, 880320-0016", "NIR <id> et <id>, <id>"),
+    ("身份证360426199101010071。aadhaar 2341 2341 2346", "身份证<id>。aadhaar <id>"),
 ]  # fmt: skip
 KEPT = [
     "from 1999-2000, on 2021-03-04 at 12:30:45, and in 1914 1918 1939 1945",
@@ -28,6 +35,9 @@ KEPT = [
     "hc/en-us/articles/115008474148-Honor-FAQ and blogger/7386/358/400/realkid.jpg",  # real comments, as the next two
     "Delgado vs Jorge Sosa: .500/.529/1.321 in 34 plate appearances",
     "-Jones 2016-2017 75: 12 G, 30 A",
+    "DE89370400440532013001, GB82 WEST 1234 5698 7654 33",  # the check digits are wrong, as in the next two
+    "54362315Z, 231.002.999-00, 2341 2341 2347, RCCMNL83S18D969I",
+    "666-12-3456, 000-12-3456 and 078-05-1120 are no numbers of persons",
     "@user said c@t and 0000000000000000",
 ]
 
@@ -69,6 +79,8 @@ def test_region_that_is_none() -> None:
         PersonalData(region="usa")
 
 
-@pytest.mark.parametrize("text", ["1 " * 50_000, "a." * 50_000 + "@", ":" * 50_000, "4" * 100_000, "v1." * 50_000])
+@pytest.mark.parametrize(
+    "text", ["1 " * 50_000, "a." * 50_000 + "@", ":" * 50_000, "4" * 100_000, "v1." * 50_000, "AB12 " * 20_000]
+)
 def test_hostile_text_takes_no_longer_than_its_length(text: str) -> None:
     assert len(PersonalData().format(text)) <= len(text)

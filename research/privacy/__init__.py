@@ -1,0 +1,5 @@
+"""Training that tells little of any single example."""
+
+from research.privacy.dpsgd import DPSGD
+
+__all__ = ["DPSGD"]
