@@ -18,6 +18,7 @@ MODULES = {  # commands of one word but those of training, by the module whose m
     "average": "research.averaging.command",
     "calibrate": "research.inference.decisions.command",
     "errors": "research.evaluation.errors.command",
+    "explain": "research.inference.explanation.command",
     "export": "research.inference.export.command",
     "plan": "research.planning.command",
     "report": "research.evaluation.report",
