@@ -19,6 +19,7 @@ from research.inference.neighbours import unit
 
 METHODS = ("integrated gradients", "occlusion", "attention rollout", "random")
 NEAREST = 10
+STEPS = 32  # of integrated gradients
 Weigh = Callable[[str], np.ndarray]  # the weight of each word of a text
 
 
@@ -27,7 +28,7 @@ def ways(model: Model, seed: int) -> dict[str, Weigh]:
 
     def by_gradients(text: str) -> np.ndarray:
         reading = read(model, text)
-        return reading.by_word(integrated_gradients(model, reading)[0])
+        return reading.by_word(integrated_gradients(model, reading, steps=STEPS)[0])
 
     def by_attention(text: str) -> np.ndarray:
         reading = read(model, text)
@@ -65,18 +66,18 @@ def detection(models: Sequence[Model], told: Sequence[tuple[str, str]], wrong: S
     nearest neighbours, by the last checkpoint's embeddings, that have another label.
     """
     labels, texts = [label for label, _ in told], [text for _, text in told]
-    last = models[-1]
-    logits, embeddings = last.scores(texts)
-    places = [last.streams[last.task()].labels.index(label) for label in labels]
-    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(logits)), places]
-    similarity = unit(embeddings) @ unit(embeddings).T
+    influence = Influence(models, texts, labels)
+    errors, inputs = influence.examples[-1]
+    places = [influence.known.index(label) for label in labels]
+    embeddings = unit(inputs[:, :-1])  # the last input is of the bias
+    similarity = embeddings @ embeddings.T
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argpartition(-similarity, NEAREST, axis=1)[:, :NEAREST]
     other = (np.array(labels)[nearest] != np.array(labels)[:, None]).mean(1)
     ranked = {
-        f"influence over {len(models)} checkpoints": Influence(models, texts, labels).own(),
-        "influence at the last": Influence(models[-1:], texts, labels).own(),
-        "loss at the last": losses,
+        f"influence over {len(models)} checkpoints": influence.own(),
+        "influence at the last": (errors**2).sum(1) * (inputs**2).sum(1),
+        "loss at the last": -errors[np.arange(len(errors)), places],  # 1 - p, which ranks as the loss does
         "neighbours of another label": other,
     }
     return {name: float(roc_auc_score(wrong, values)) for name, values in ranked.items()}
