@@ -2,7 +2,7 @@
 
 python experiments/explanation/run.py                  (--seeds, --questions and --parts for less)
 
-The layers are a grid of `ablate`, whose tables lie in layers/. Runs under runs/explanation/ are not repeated.
+The layers are a grid of `ablate`, whose tables lie in layers/. What lies under runs/explanation/ is not made again.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ def examples(seed: int) -> dict[str, float]:
     return detection([load(path) for path in kept], [told[i] for i in few], [wrong[i] for i in few])
 
 
+def once(name: str, seed: int, measure: Callable[[int], Any]) -> Any:
+    """What is measured of a seed, or was before the command was stopped."""
+    path = RUNS / f"{name}-{seed}.json"
+    if not path.exists():
+        write_whole(path, json.dumps(measure(seed)))
+    return json.loads(path.read_text())
+
+
+def written(results: dict[str, Any]) -> None:
+    write_whole(HERE / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(HERE / "results.md", report(results) + "\n")
+    print(report(results), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -103,13 +118,14 @@ def main() -> None:
     made = {"command": " ".join(["python", "experiments/explanation/run.py", *sys.argv[1:]]), "commit": commit(),
             "seeds": asked.seeds}  # fmt: skip
     if "words" in asked.parts:
-        found = [words(seed, asked.questions) for seed in asked.seeds]
+        found = [
+            once(f"words-{asked.questions}", seed, lambda seed: words(seed, asked.questions)) for seed in asked.seeds
+        ]
         results["words"] = {**made, "figures": {m: [one[m] for one in found] for m in METHODS}}
+        written(results)
     if "examples" in asked.parts:
-        results["examples"] = {**made, "figures": [examples(seed) for seed in asked.seeds]}
-    write_whole(path, json.dumps(results, indent=1) + "\n")
-    write_whole(HERE / "results.md", report(results) + "\n")
-    print(report(results))
+        results["examples"] = {**made, "figures": [once("examples", seed, examples) for seed in asked.seeds]}
+        written(results)
     if "layers" in asked.parts:
         command("ablate", "--config", str(HERE / "layers" / "grid.yaml"), "--seeds", json.dumps(asked.seeds))
 

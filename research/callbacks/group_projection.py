@@ -67,7 +67,8 @@ class GroupProjection(Callback, Whole):
         twins = self.words.twins(record["text"] for record in self.source)
         if not twins[0]:
             raise UserError("trainer.callbacks: GroupProjection: no text of the source names a group")
-        directions, share = group_directions(*(embed(student, texts) for texts in twins), self.directions)
+        first, second = (embed(student, texts) for texts in twins)
+        directions, share = group_directions(first, second, self.directions)
         weight = student.heads[self.task].linear.weight
         basis = directions.to(weight)
         weight -= weight @ basis.T @ basis

@@ -16,7 +16,7 @@ DRAWS = 2000  # of the bootstrap
 
 
 class Preference(NamedTuple):
-    """The share in [0, 1] of ``count`` pairs whose more stereotypical sentence is likelier; 0.5 is none.
+    """The share in [0, 1] of so many ``pairs`` whose more stereotypical sentence is likelier; 0.5 is none.
 
     ``low`` and ``high`` bound its 95% interval, by the bootstrap over pairs (percentiles).
     """
@@ -24,7 +24,7 @@ class Preference(NamedTuple):
     share: float
     low: float
     high: float
-    count: int
+    pairs: int
 
 
 def stereotype_preference(student: "Student", source: Source) -> dict[str, Preference]:

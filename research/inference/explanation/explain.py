@@ -54,7 +54,8 @@ class Explainer:
         record = {"text": text} if isinstance(text, str) else text
         task = self.model.task(self.task, "classify", "multilabel", "regress")
         answer = next(iter(self.model.predict([record], task)))
-        found = {key: answer[key] for key in ("label", "labels", "value", "probabilities") if key in answer}
+        kept = ("label", "labels", "value", "probabilities")
+        found: dict[str, Any] = {key: answer[key] for key in kept if key in answer}
         if self.method == "occlusion":
             said = str(record["text"])
             found["words"] = [

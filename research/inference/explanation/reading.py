@@ -87,7 +87,8 @@ def tokens_of(tokenizer: "PreTrainedTokenizerBase", field: str, text: str, first
     encoding = backend.encode(text, add_special_tokens=False)
     numbers = {word: first + i for i, word in enumerate(dict.fromkeys(encoding.word_ids))}
     pieces = [
-        Piece(field, *span, numbers[word]) for span, word in zip(encoding.offsets, encoding.word_ids, strict=True)
+        Piece(field, start, end, numbers[word])
+        for (start, end), word in zip(encoding.offsets, encoding.word_ids, strict=True)
     ]
     return encoding.ids, pieces
 

@@ -69,7 +69,7 @@ def test_encoder_decoder_and_long_sentences_are_refused(tiny: Any) -> None:
 def test_shares_by_type() -> None:
     preferred = np.array([True] * 70 + [False] * 30 + [True] * 5 + [False] * 15)
     found = by_type(["b"] * 100 + ["a"] * 20, preferred)
-    assert list(found) == ["all", "a", "b"] and [found[name].count for name in found] == [120, 20, 100]
+    assert list(found) == ["all", "a", "b"] and [found[name].pairs for name in found] == [120, 20, 100]
     assert found["b"].share == pytest.approx(0.7) and found["all"].share == pytest.approx(75 / 120)
     low, high = binom(100, 0.7).ppf([0.025, 0.975]) / 100
     assert found["b"].low == pytest.approx(low, abs=0.011) and found["b"].high == pytest.approx(high, abs=0.011)
@@ -80,7 +80,7 @@ def test_published_file(tiny: Any, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("\n".join(lines[:13]), encoding="utf-8")
     source = CSV(str(tmp_path / "few.csv"), "sent_more", "sent_less", "bias_type")
     found = stereotype_preference(tiny("bert"), source)
-    assert found["all"].count == 12 == sum(found[name].count for name in found if name != "all")
+    assert found["all"].pairs == 12 == sum(found[name].pairs for name in found if name != "all")
     assert {"race-color", "socioeconomic", "gender"} <= set(found)
     with pytest.raises(UserError, match=r"few\.csv:2: not a pair of sentences with its type"):
         stereotype_preference(tiny("bert"), CSV(str(tmp_path / "few.csv"), "sent_more"))
