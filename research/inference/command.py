@@ -57,7 +57,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--text-pair", metavar="COLUMN", help="and the text that it is read together with")
     parser.add_argument("--encoding", default="utf-8", help="of files of text")
     parser.add_argument("--device", default="cpu", help="such as cuda:0")
-    parser.add_argument("--precision", choices=["32", "bf16"], default="32")
+    parser.add_argument("--precision", choices=["32", "bf16", "int8"], default="32")
     parser.add_argument("--compile", action="store_true", help="by torch.compile; pays for many texts")
     parser.add_argument("--tokens", type=int, default=8192, help="of a batch; more need more memory")
     parser.add_argument("--no-decisions", dest="decisions", action="store_false",

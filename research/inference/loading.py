@@ -9,6 +9,7 @@ from research.checkpoints import LAST
 from research.data.records import TOKENS
 from research.errors import UserError
 from research.inference.decisions.file import read
+from research.inference.int8 import quantise
 from research.inference.model import Model
 from research.models.checkpoint import Trained
 from research.objectives.base import Objective
@@ -31,7 +32,7 @@ def checkpoint_of(path: str | Path) -> Path:
 def load(
     path: str | Path,
     device: str = "cpu",
-    precision: Literal["32", "bf16"] = "32",
+    precision: Literal["32", "bf16", "int8"] = "32",
     compile: bool = False,
     tokens: int = TOKENS,
     decisions: bool = True,
@@ -41,7 +42,7 @@ def load(
     Args:
         path: a checkpoint, or a run's folder, of which the last one is taken.
         device: such as ``cpu`` or ``cuda:0``.
-        precision: of weights and activations; answers are float32.
+        precision: of weights and activations; answers are float32. ``int8`` is as :func:`quantise` says, on the CPU.
         compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
         tokens: of a batch, padding included; on a GPU it is halved when memory does not suffice.
         decisions: answer by what ``calibrate`` has left beside the checkpoint, if it has.
@@ -51,6 +52,8 @@ def load(
     """
     if precision == "bf16" and device == "cpu" and not native_bfloat16():
         raise UserError("precision is bf16, which this machine only emulates, tens of times slower; use 32")
+    if precision == "int8" and (device != "cpu" or compile):
+        raise UserError("precision is int8, which is for device cpu and without compile")
     if tokens < 1:
         raise UserError(f"tokens is {tokens}; it must be at least 1")
     checkpoint = checkpoint_of(path)
@@ -76,6 +79,8 @@ def load(
         raise UserError(f"device is {device}: {str(error).splitlines()[0]}") from None
     if precision == "bf16":
         student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
+    if precision == "int8":
+        quantise(student.model)  # type: ignore[arg-type]
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
     decided = read(checkpoint, streams, student.width) if decisions else {}

@@ -25,12 +25,18 @@ def check_packed(config: "PretrainedConfig", key: str, model: str) -> None:
     Raises:
         UserError: naming ``key``, the setting that packs, and ``model``, the one that would read the rows.
     """
+    if takes_packed(config):
+        return
     if config.model_type not in SERVED:
         told = f"best_fit is not known to keep documents apart in {config.model_type}"
         raise UserError(f"{key}: {told}, which {model} is; it serves {', '.join(SERVED)}")
+    kernel = config._attn_implementation
+    raise UserError(f"{key}: best_fit needs {model} to have attn_implementation sdpa; it has {kernel}")
+
+
+def takes_packed(config: "PretrainedConfig") -> bool:
     kernel = config._attn_implementation  # unset before the model is built
-    if kernel not in (None, "sdpa", BLOCKED):
-        raise UserError(f"{key}: best_fit needs {model} to have attn_implementation sdpa; it has {kernel}")
+    return config.model_type in SERVED and kernel in (None, "sdpa", BLOCKED)
 
 
 def positions(segments: Tensor) -> Tensor:

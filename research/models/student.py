@@ -20,7 +20,7 @@ from research.models.feed_forward import use_blocks
 from research.models.heads import ClassificationHead, VocabularyHead
 from research.models.linear import use_fast_linear
 from research.models.narrow import use_narrow_states
-from research.models.packed import unpacked
+from research.models.packed import takes_packed, unpacked
 from research.models.perturbation import added
 from research.models.pooling import Pooling, pooled
 from research.models.recompute import kept_for_backward, use_recompute
@@ -164,6 +164,11 @@ class Student(nn.Module):
     def has_types(self) -> bool:
         """Whether it tells the two texts of a pair apart by token types."""
         return (getattr(self.config, "type_vocab_size", 0) or 0) > 1
+
+    @property
+    def takes_packed(self) -> bool:
+        """Whether several texts can share a row, and none sees the others."""
+        return takes_packed(self.config)
 
     @property
     def max_length(self) -> int | None:

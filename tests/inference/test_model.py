@@ -85,6 +85,41 @@ def test_a_batch_has_no_more_tokens_than_it_may(model: Model, texts: list[str]) 
     assert sum(rows * length for rows, length in seen) < 1.1 * real, "hardly a padded token"
 
 
+@pytest.mark.parametrize(("family", "pooling"), [("bert", "mean"), ("bert", "first"), ("gpt2", "last"), ("t5", "mean")])
+def test_texts_share_rows_and_do_not_see_each_other(
+    family: str, pooling: str, tiny: Callable[..., Student], texts: list[str]
+) -> None:
+    student = tiny(family, pooling=pooling)
+    student.add_head("s", 3)
+    model, shapes, forward = Model(student.double().eval(), {"s": CLASSES}), list[Any](), student.forward
+
+    def watched(tokens: Any, *more: Any) -> Any:
+        shapes.append((len(tokens.ids), tokens.segments is not None))
+        return forward(tokens, *more)
+
+    student.forward = watched  # type: ignore[method-assign]
+    together = model.logits(texts), model.embed(texts)
+    assert shapes[0][0] < len(texts) and all(packed for _, packed in shapes)
+    alone = [np.concatenate([one([text]) for text in texts]) for one in (model.logits, model.embed)]
+    for got, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_what_cannot_share_rows_is_padded_little(model: Model, texts: list[str]) -> None:
+    seen, forward = list[Any](), model.student.forward
+
+    def watched(tokens: Any, *more: Any) -> Any:
+        seen.append(tokens)
+        return forward(tokens, *more)
+
+    model.student.forward, model.tokens = watched, 8192  # type: ignore[method-assign]
+    pairs = [{"text": text, "text_pair": texts[i % 3]} for i, text in enumerate(16 * texts)]
+    logits = model.logits(pairs)
+    assert all(tokens.segments is None for tokens in seen) and 1 < len(seen) < 40
+    assert max(int((~tokens.mask).sum()) for tokens in seen) <= 256
+    np.testing.assert_allclose(logits[:9], np.concatenate([model.logits([pair]) for pair in pairs[:9]]), atol=1e-5)
+
+
 def test_memory_that_does_not_suffice_takes_smaller_batches(model: Model, texts: list[str]) -> None:
     expected, logits = model.logits(texts), model.class_logits
 

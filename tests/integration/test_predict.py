@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from research.errors import UserError
 from research.inference import load, results
 from research.precision import native_bfloat16
 from research.terminal import run_command
@@ -215,6 +216,7 @@ def test_adapters_are_added_to_the_weights(program: Any, slices: Path) -> None:
     "how",
     [
         pytest.param({"precision": "bf16"}, marks=pytest.mark.skipif(not native_bfloat16(), reason="it is emulated")),
+        {"precision": "int8"},
         pytest.param({"compile": True}, marks=pytest.mark.slow),
     ],
 )
@@ -223,3 +225,11 @@ def test_other_ways_to_compute(how: dict[str, Any], run: Path, expected: list[di
         answers = list(load(run, **how).predict(row["text"] for row in csv.DictReader(file)))
     for answer, other in zip(answers, expected, strict=True):
         assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=2e-2)
+
+
+def test_int8_multiplies_in_int8(run: Path) -> None:
+    exact, rounded = load(run).student.model, load(run, precision="int8").student.model
+    quantised = [[m for m in model.modules() if "quantized" in type(m).__module__] for model in (exact, rounded)]
+    assert not quantised[0] and quantised[1]
+    with pytest.raises(UserError, match="precision is int8, which is for device cpu and without compile"):
+        load(run, precision="int8", compile=True)

@@ -3,7 +3,6 @@
 import importlib
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -240,27 +239,8 @@ def test_a_worker_that_dies_is_replaced(server: Server, texts: list[str]) -> Non
     assert said == before
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture
-def page(server: Server) -> Iterator[Any]:
-    """The page in a browser, with the addresses that it has asked for and its errors."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    playwright = pytest.importorskip("playwright.sync_api").sync_playwright().start()
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-    page = browser.new_page()
-    page.addresses, page.wrong = [], []
-    page.on("request", lambda request: page.addresses.append(request.url))
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.goto(f"http://127.0.0.1:{server.port}/")
-    yield page
-    browser.close()
-    playwright.stop()
-
-
 def test_a_person_asks_on_the_page(server: Server, page: Any, texts: list[str]) -> None:
+    page.goto(f"http://127.0.0.1:{server.port}/")
     assert "token is needed" in page.get_by_role("alert").inner_text()
     page.get_by_label("Token").fill(TOKEN)
     text = "Where is <b>my</b> card? <img src=x onerror=document.title='taken'>"

@@ -1,12 +1,15 @@
-"""``python -m research.applications.customer_service run | chat``: train and measure the desk, or talk to it."""
+"""``python -m research.applications.customer_service run | chat | page``: train and measure the desk, or talk to it."""
 
 import argparse
 import shlex
 import sys
 
+from research.inference.serving.options import add_options, ready
+
 HELP = {
     "run": "train all arms, measure them beside each other, and calibrate the one that chat talks through",
     "chat": "talk to the desk in the terminal",
+    "page": "talk to the desk on a page in the browser; with HYBRID_TOKEN set, it asks for that token",
 }
 
 
@@ -16,8 +19,10 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     run = commands.add_parser("run", help=HELP["run"], description=HELP["run"])
     run.add_argument("--seeds", nargs="+", type=int, help="those of config.yaml by default")
     run.add_argument("--setfit-python", metavar="PATH", help="an interpreter with setfit, for that arm")
-    chat = commands.add_parser("chat", help=HELP["chat"], description=HELP["chat"])
-    chat.add_argument("--seed", type=int, default=0, help="whose intents it knows")
+    for name in ("chat", "page"):
+        talk = commands.add_parser(name, help=HELP[name], description=HELP[name])
+        talk.add_argument("--seed", type=int, default=0, help="whose intents it knows")
+    add_options(talk)
     return parser.parse_args(arguments)
 
 
@@ -27,6 +32,11 @@ def main(arguments: list[str]) -> int:
         from research.applications.customer_service.chat import chat
 
         return chat(chosen.seed)
+    if chosen.command == "page":
+        ready(chosen)
+        from research.applications.customer_service.page import show
+
+        return show(chosen.seed, chosen)
     from research.applications.customer_service.running import run
 
     told = ["PATH" if argument == chosen.setfit_python else argument for argument in arguments]

@@ -21,7 +21,7 @@ def chat(seed: int) -> int:
             break
         if message.lower() in LEAVE:
             break
-        print(replied(talking.reply(message)))
+        print(replied(*talking.replies([message])))
     print("Goodbye.")
     return 0
 

@@ -1,6 +1,9 @@
 """The desk: what it replies to a message, for the terminal and for a page."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from research.applications.customer_service.faq import Entry, Index, faq
 from research.applications.customer_service.scoring import labelled
@@ -16,7 +19,7 @@ CLOSEST = 3  # questions that are offered instead
 
 
 class Desk:
-    """Answers one message after the other.
+    """Answers messages, each by itself.
 
     Args:
         model: with decisions that know what is out of scope.
@@ -31,13 +34,16 @@ class Desk:
         questions = dict(zip(entries, rows, strict=False))
         self.index = Index(questions, examples, rows[len(entries) :])
 
-    def reply(self, message: str) -> dict[str, Any]:
-        """``text`` for the customer, with ``intent`` (or none), ``confidence`` in [0, 1], ``in_scope``, and the
+    def replies(self, messages: Sequence[str]) -> list[dict[str, Any]]:
+        """To each ``text`` for the customer, with ``intent`` (or none), ``confidence`` in [0, 1], ``in_scope``, and the
         ``entry`` of the FAQ that answers with its ``similarity``; or else the ``closest`` questions.
         """
-        logits, embeddings = self.model.scores([message])
-        (answer,) = self.decisions.answers(logits, embeddings)
-        nearest = self.index.nearest(embeddings[0], CLOSEST)
+        logits, embeddings = self.model.scores(messages)
+        answers = self.decisions.answers(logits, embeddings)
+        return [self._reply(answer, embedding) for answer, embedding in zip(answers, embeddings, strict=True)]
+
+    def _reply(self, answer: dict[str, Any], embedding: np.ndarray) -> dict[str, Any]:
+        nearest = self.index.nearest(embedding, CLOSEST)
         told = {
             "intent": answer["label"],
             "confidence": max(answer["probabilities"].values()),
@@ -52,8 +58,8 @@ class Desk:
         return {**told, "text": entry.answer, "entry": entry.question, "similarity": similarity}
 
 
-def desk(seed: int = 0) -> Desk:
-    """The desk of the deployed arm of a seed, trained and calibrated by ``run``.
+def desk(seed: int = 0, device: str = "cpu") -> Desk:
+    """The desk of the deployed arm of a seed, trained and calibrated by ``run``, on a device.
 
     Raises:
         UserError: if it has not been trained.
@@ -62,6 +68,7 @@ def desk(seed: int = 0) -> Desk:
     folder = folder_of(seed) / arm
     if not (folder / "decisions.json").exists():
         raise UserError(f"{folder}: no calibrated run; give the command run first")
-    model = load(folder)
+    model = load(folder, device)
+    model.student.tokenizer.backend_tokenizer.encode_special_tokens = True  # what a customer types is text
     known = model.streams[model.task()].labels
     return Desk(model, {intent: faq()[intent] for intent in known}, labelled(seed)["train"])

@@ -12,7 +12,7 @@ ANSWERED = Counter("hybrid_requests", "Requests answered", ["route", "status"], 
 TOOK = Histogram("hybrid_request_seconds", "From request to answer", ["route"], buckets=SECONDS, registry=REGISTRY)
 WAITING = Gauge("hybrid_requests_in_flight", "Requests not answered yet", registry=REGISTRY)
 TOGETHER = Histogram(
-    "hybrid_batch_requests", "Requests answered together, as each saw it", buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+    "hybrid_batch_requests", "Requests that were sent together to a worker", buckets=(1, 2, 4, 8, 16, 32, 64, 128),
     registry=REGISTRY,
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import HTTPException
@@ -12,36 +13,40 @@ from litserve.server import RegularRequestHandler
 from litserve.specs.base import LitSpec
 
 from research.inference.serving.answering import Refusal
+from research.inference.serving.batches import Batches
 from research.inference.serving.metrics import TOGETHER
 from research.inference.serving.questions import Chat, Embed, Explain, Predict, Question, Score, Tasks
 from research.inference.serving.worker import Worker
 
-MODELS = "/v1/models"
-PATHS = frozenset(
-    {*(kind.path for kind in (Predict, Embed, Score, Explain, Tasks, Chat)), MODELS, "/health", "/metrics", "/"}
-)
-
 
 class Routes(LitSpec):
-    """All routes before one worker, so that it answers what they ask together.
-
-    LitServe's own ``OpenAISpec`` would need a worker with a copy of the model for itself.
+    """A route for each kind of question, all before one worker, so that it answers together what they ask.
 
     Args:
+        kinds: of questions, each posted to its path.
         timeout: seconds after which a question is given up.
+        workers: processes that answer.
+        most: questions that one of them answers together.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, kinds: Sequence[type[Question]], timeout: float, workers: int, most: int) -> None:
         super().__init__()
-        self.api_path, self.timeout = Predict.path, timeout
-        for kind in (Predict, Embed, Score, Explain):
+        self.api_path, self.timeout = kinds[0].path, timeout
+        self.batches = Batches(self._send, workers, most)
+        for kind in kinds:
             self.add_endpoint(kind.path, self._route(kind), ["POST"])
-        self.add_endpoint(Tasks.path, self.tasks, ["GET"])
-        self.add_endpoint(Chat.path, self.chat, ["POST"])
-        self.add_endpoint(MODELS, self.models, ["GET"])
+
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset(path for path, *_ in self._endpoints)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_endpoints": [], "worker": None}  # the worker's process needs no routes
+        return {
+            **super().__getstate__(),
+            "_endpoints": [],
+            "worker": None,
+            "batches": None,
+        }  # the worker's process needs no routes
 
     def pre_setup(self, lit_api: Any) -> None:
         self.worker: Worker = lit_api
@@ -56,16 +61,20 @@ class Routes(LitSpec):
         """Raises:
         HTTPException: 422 for what the model cannot be asked, 504 when it takes too long.
         """
-        handler = RegularRequestHandler(self.worker, self._server)
         try:
             async with asyncio.timeout(self.timeout):
-                answer: Any = await handler.handle_request(question, type(question))
+                answer = await self.batches.ask(question)
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self.timeout:g} seconds") from None
-        TOGETHER.observe(answer.together)
-        if isinstance(answer.said, Refusal):
-            raise HTTPException(422, answer.said.reason)
-        return answer.said
+        if isinstance(answer, Refusal):
+            raise HTTPException(422, answer.reason)
+        return answer
+
+    async def _send(self, questions: Sequence[Any]) -> list[Any]:
+        TOGETHER.observe(len(questions))
+        async with asyncio.timeout(self.timeout):  # of a worker that has died nothing comes
+            said: Any = await RegularRequestHandler(self.worker, self._server).handle_request(questions, list)
+        return list(said)
 
     def _route(self, kind: type[Question]) -> Any:
         async def route(question: kind) -> Response:  # type: ignore[valid-type]
@@ -73,6 +82,19 @@ class Routes(LitSpec):
 
         route.__doc__, route.__name__ = kind.__doc__, kind.__name__.lower()
         return route
+
+
+class ModelRoutes(Routes):
+    """All that a model can be asked.
+
+    LitServe's own ``OpenAISpec`` would need a worker with a copy of the model for itself.
+    """
+
+    def __init__(self, timeout: float, workers: int, most: int) -> None:
+        super().__init__([Predict, Embed, Score, Explain], timeout, workers, most)
+        self.add_endpoint(Tasks.path, self.tasks, ["GET"])
+        self.add_endpoint(Chat.path, self.chat, ["POST"])
+        self.add_endpoint("/v1/models", self.models, ["GET"])
 
     async def tasks(self) -> Response:
         """What the student can be asked."""

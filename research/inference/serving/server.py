@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from research.inference.serving.metrics import REGISTRY, Measured
-from research.inference.serving.routes import PATHS, Routes
-from research.inference.serving.worker import Settings, Worker
+from research.inference.serving.routes import Routes
+from research.inference.serving.worker import Loads, Worker
 
-PAGE = Path(__file__).with_name("page.html")
 NOT_SERVED = {"/", "/info", "/docs", "/docs/oauth2-redirect", "/redoc"}  # LitServe's first page, FastAPI's from afar
 
 
-def serve(settings: Settings, chosen: argparse.Namespace) -> None:
-    """Run until Ctrl-C or SIGTERM, then end all processes."""
-    server = made(settings, chosen)
+def serve(settings: Loads, routes: Routes, page: Path, chosen: argparse.Namespace) -> None:
+    """Run until Ctrl-C or SIGTERM, then end all processes.
+
+    Args:
+        settings: what the workers load.
+        routes: what can be asked.
+        page: an HTML file, with one script and one style of its own, that asks it.
+        chosen: the options of ``add_options``.
+    """
+    server = made(settings, routes, page, chosen)
     stop_at_signals()
     print(f"http://{chosen.host}:{chosen.port} answers when the model is there, as /health says; Ctrl-C stops",
           file=sys.stderr)  # fmt: skip
@@ -56,14 +63,12 @@ def stop_at_signals() -> None:
         signal.signal(number, stop)
 
 
-def made(settings: Settings, chosen: argparse.Namespace) -> litserve.LitServer:
+def made(settings: Loads, routes: Routes, page: Path, chosen: argparse.Namespace) -> litserve.LitServer:
     """The server, not yet started."""
     worker = Worker(
         settings,
         chosen.workers,
-        max_batch_size=chosen.batch,
-        batch_timeout=chosen.wait / 1000,
-        spec=Routes(chosen.timeout),
+        spec=routes,
     )
     server = litserve.LitServer(
         [worker],  # of a single one the token would also be asked for by the page and /health
@@ -73,11 +78,11 @@ def made(settings: Settings, chosen: argparse.Namespace) -> litserve.LitServer:
         max_payload_size=chosen.max_bytes,
         fast_queue=True,
         restart_workers=True,
-        middlewares=[(Measured, {"routes": PATHS})],
+        middlewares=[(Measured, {"routes": routes.paths | {"/health", "/metrics", "/"}})],
     )
     app = server.app
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) not in NOT_SERVED]
-    app.add_api_route("/", page, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/", shown(page), methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", figures, methods=["GET"], dependencies=[Depends(Worker.authorize)])
     app.add_exception_handler(RequestValidationError, refused)
     return server
@@ -104,15 +109,19 @@ def reason(found: dict[str, Any]) -> str:
     return f"{'.'.join(map(str, keys)) or 'body'}: {found['msg'].removeprefix('Value error, ')}"
 
 
-async def page() -> Response:
+def shown(page: Path) -> Callable[[], Awaitable[Response]]:
     """A page that runs its own script and style and loads nothing from elsewhere."""
-    html = PAGE.read_text(encoding="utf-8")
+    html = page.read_text(encoding="utf-8")
     own = {f"{tag}-src": digest(re.findall(f"<{tag}>(.*?)</{tag}>", html, re.S)[0]) for tag in ("script", "style")}
     policy = "; ".join(
         ["default-src 'none'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
         + [f"{kind} '{value}'" for kind, value in own.items()]
     )
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+
+    async def answer() -> Response:
+        return HTMLResponse(html, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+
+    return answer
 
 
 def digest(text: str) -> str:

@@ -3,16 +3,14 @@
 import os
 import secrets
 import signal
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty
-from typing import Any
+from typing import Any, Protocol
 
 import litserve
 import torch
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from litserve.loops.simple_loops import BatchedLoop
 
 from research.inference.loading import load
 from research.inference.neighbours import Neighbours
@@ -21,9 +19,17 @@ from research.inference.serving.answering import Asked
 TOKEN = "HYBRID_TOKEN"  # the variable of the environment that holds it: a command line is there for all to read
 
 
+class Loads(Protocol):
+    """Settings that a worker's process is sent, to load from them what answers."""
+
+    def load(self, device: str) -> Callable[[Sequence[Any]], list[Any]]:
+        """What gives an answer, or a :class:`Refusal`, to each of several questions."""
+        ...
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What a worker loads."""
+    """A model, and known texts."""
 
     ckpt: str
     precision: Any = "32"
@@ -44,35 +50,6 @@ class Settings:
         return Asked(model, near or None)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """To one question: what is said, and how many were answered with it."""
-
-    said: Any
-    together: int
-
-
-class Waiting(BatchedLoop):
-    """Takes the questions that are there. LitServe's own loop asks the queue a thousand times a second while idle."""
-
-    def get_batch_requests(self, lit_api: Any, request_queue: Any, transport: Any) -> tuple[list[Any], list[Any]]:
-        taken, late = list[Any](), list[Any]()
-        patience, until = 1.0, float("inf")
-        while len(taken) < lit_api.max_batch_size:
-            try:
-                to, uid, asked_at, question = request_queue.get(timeout=patience)
-            except Empty:
-                break
-            now = time.monotonic()
-            if now - asked_at > lit_api.request_timeout:
-                late.append((to, uid))
-            else:
-                taken.append((to, uid, question))
-            until = min(until, now + lit_api.batch_timeout)
-            patience = max(until - time.monotonic(), 0.0)
-        return taken, late
-
-
 class Worker(litserve.LitAPI):
     """Answers batches of questions; the class also says who may ask.
 
@@ -82,8 +59,8 @@ class Worker(litserve.LitAPI):
         given: as LitServe takes it.
     """
 
-    def __init__(self, settings: Settings, share: int = 1, **given: Any) -> None:
-        super().__init__(loop=Waiting(), **given)
+    def __init__(self, settings: Loads, share: int = 1, **given: Any) -> None:
+        super().__init__(**given)
         self.settings, self.share = settings, share
 
     def setup(self, device: str) -> None:
@@ -94,8 +71,8 @@ class Worker(litserve.LitAPI):
     def decode_request(self, request: Any, **_: Any) -> Any:
         return request
 
-    def predict(self, x: list[Any], **_: Any) -> list[Answer]:
-        return [Answer(said, len(x)) for said in self.asked(x)]
+    def predict(self, x: Sequence[Any], **_: Any) -> list[Any]:
+        return self.asked(x)
 
     def encode_response(self, output: Any, **_: Any) -> Any:
         return output

@@ -1,8 +1,6 @@
 """What is asked together is answered as if each were asked alone, and what cannot be asked spoils nobody's answer."""
 
 import asyncio
-import queue
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +14,8 @@ from research.data.stream import StreamInfo
 from research.inference import Model
 from research.inference.serving import routes
 from research.inference.serving.answering import Asked, Refusal
+from research.inference.serving.batches import Batches
 from research.inference.serving.questions import CHARACTERS, Chat, Embed, Explain, Predict, Score, Tasks
-from research.inference.serving.worker import Settings, Waiting, Worker
 from research.models import Student
 
 TEXTS = ["the old valley", "a bridge of stone near the river", "seen from a bridge"]
@@ -111,19 +109,44 @@ def test_limits(kind: Any, given: dict[str, Any], reason: str) -> None:
         kind(**given)
 
 
-def test_a_batch_is_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = Worker(Settings("none"), max_batch_size=3, batch_timeout=0.05)
-    worker.request_timeout = 5
-    waiting: queue.Queue[Any] = queue.Queue()
-    for i in range(4):
-        waiting.put((0, f"q{i}", time.monotonic(), i))
-    loop = Waiting()
-    assert loop.get_batch_requests(worker, waiting, None)[0] == [(0, "q0", 0), (0, "q1", 1), (0, "q2", 2)]
-    start = time.monotonic()
-    assert loop.get_batch_requests(worker, waiting, None)[0] == [(0, "q3", 3)]
-    assert 0.04 < time.monotonic() - start < 0.9, "it waits for more as long as it was told, and no longer"
-    waiting.put((0, "late", time.monotonic() - 6, "?"))
-    assert loop.get_batch_requests(worker, waiting, None) == ([], [(0, "late")])
+def test_what_waits_while_a_worker_is_busy_goes_together() -> None:
+    sent: list[list[Any]] = []
+    done = asyncio.Event()
+
+    async def send(questions: Any) -> list[Any]:
+        sent.append(list(questions))
+        await done.wait()
+        return [10 * each for each in questions]
+
+    async def asked() -> list[Any]:
+        batches = Batches(send, workers=2, most=3)
+        asking = [asyncio.create_task(batches.ask(i)) for i in range(7)]
+        await asyncio.sleep(0.01)
+        assert sent == [[0], [1]], "a free worker gets what is there at once"
+        asking[3].cancel()
+        done.set()
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    answers = asyncio.run(asked())
+    assert sent == [[0], [1], [2, 4, 5], [6]], "what nobody waits for any more is not sent"
+    assert [each for i, each in enumerate(answers) if i != 3] == [0, 10, 20, 40, 50, 60]
+    assert isinstance(answers[3], asyncio.CancelledError)
+
+
+def test_a_batch_that_fails_fails_alone() -> None:
+    async def send(questions: Any) -> list[Any]:
+        await asyncio.sleep(0)
+        if 1 in questions:
+            raise TimeoutError("gone")
+        return list(questions)
+
+    async def asked() -> list[Any]:
+        batches = Batches(send, workers=1, most=2)
+        return await asyncio.gather(*(batches.ask(i) for i in range(5)), return_exceptions=True)
+
+    answers = asyncio.run(asked())
+    assert answers[0] == 0 and answers[3:] == [3, 4]
+    assert [type(each) for each in answers[1:3]] == [TimeoutError] * 2
 
 
 def test_a_question_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +154,7 @@ def test_a_question_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(60)
 
     monkeypatch.setattr(routes.RegularRequestHandler, "handle_request", never)
-    asking = routes.Routes(timeout=0.05)
+    asking = routes.ModelRoutes(timeout=0.05, workers=1, most=8)
     asking.pre_setup(None)
     with pytest.raises(HTTPException) as told:
         asyncio.run(asking.ask(Tasks()))
