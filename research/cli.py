@@ -13,6 +13,7 @@ commands:
   predict    answer texts: labels, probabilities, embeddings, similarities or texts, as JSON lines or Parquet
   serve      the same over HTTP, with a page to try a model on
   calibrate  true probabilities, thresholds, abstaining and a scope for a classifier, from its validation split
+  explain    which words, layers and training examples an answer hangs on, as JSON lines and a page
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
@@ -33,7 +34,7 @@ the command line:
   python -m research.cli export --ckpt runs/quickstart --format transformers --output students/quickstart
 """
 TRAINING = ("fit", "validate", "test", "predict")
-USING = ("serve", "calibrate", "export")
+USING = ("serve", "calibrate", "explain", "export")
 COMMANDS = (*TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 

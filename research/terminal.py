@@ -19,6 +19,7 @@ MODULES = {  # commands of one word but those of training, by the module whose m
     "calibrate": "research.inference.decisions.command",
     "compress": "research.compression.command",
     "errors": "research.evaluation.errors.command",
+    "explain": "research.inference.explanation.command",
     "export": "research.inference.export.command",
     "plan": "research.planning.command",
     "report": "research.evaluation.report",

@@ -1,7 +1,9 @@
 """Which words of a text an answer hangs on: what is lost where each is left out (occlusion, Zeiler and Fergus 2014)."""
 
-import numpy as np
+import torch
+from torch import Tensor
 
+from research.data.stream import StreamInfo
 from research.inference.model import Model
 
 WORDS = 96  # of a text, each of which costs a row to encode
@@ -14,19 +16,25 @@ def word_spans(model: Model, text: str) -> list[tuple[int, int]]:
     return [span for number in numbers if (span := encoding.word_to_chars(number)) is not None]
 
 
-def occlusion(model: Model, text: str, task: str | None = None) -> list[tuple[int, int, float]]:
-    """The span of each of the first 96 words, and what the answer loses without it.
+def saying(info: StreamInfo, logits: Tensor) -> Tensor:
+    """How much logits (N, C) say each answer (N, C), as attributions share it out among words.
 
-    Of ``classify`` that is log-probability of the label that is answered; of ``multilabel`` the logit of the likeliest
-    label; of ``regress`` the value, in the unit of the training labels.
+    Of ``classify`` that is the label's log-probability; of ``multilabel`` its logit; of ``regress``, where C is 1, the
+    value, in the unit of the training labels.
+    """
+    if info.problem == "classify":
+        return logits.log_softmax(-1)
+    return logits * info.scale[1] if info.problem == "regress" else logits
+
+
+def occlusion(model: Model, text: str, task: str | None = None) -> list[tuple[int, int, float]]:
+    """The span of each of the first 96 words, and what the answer loses without it, by :func:`saying`.
+
+    The answer is the likeliest label, or the value.
     """
     spans = word_spans(model, text)[:WORDS]
     stream = model.task(task, "classify", "multilabel", "regress")
-    info = model.streams[stream]
-    logits = model.logits([text, *(text[:start] + text[end:] for start, end in spans)], stream).astype(np.float64)
-    if info.problem == "classify":
-        logits -= np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    if info.problem == "regress":
-        logits *= info.scale[1]
-    said = logits[:, int(logits[0].argmax())]
+    logits = model.logits([text, *(text[:start] + text[end:] for start, end in spans)], stream)
+    told = saying(model.streams[stream], torch.from_numpy(logits).double())
+    said = told[:, int(logits[0].argmax())]
     return [(start, end, float(said[0] - without)) for (start, end), without in zip(spans, said[1:], strict=True)]

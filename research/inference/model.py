@@ -84,7 +84,7 @@ class Model:
     def logits(self, texts: Iterable[Text], task: str | None = None) -> np.ndarray:
         """What the head says, (N, C) float32: of ``regress`` one standardised value, of others a logit a label."""
         stream = self.task(task, "classify", "multilabel", "regress")
-        rows = self._answered(texts, self.streams[stream], self._views(stream), lambda b: self._logits(stream, b))
+        rows = self._answered(texts, self.streams[stream], self.views(stream), lambda b: self.class_logits(stream, b))
         return np.array(list(rows), np.float32).reshape(-1, max(len(self.streams[stream].labels), 1))
 
     def predict(self, texts: Iterable[Text], task: str | None = None, **settings: Any) -> Iterator[dict[str, Any]]:
@@ -106,7 +106,7 @@ class Model:
 
             return self._answered(texts, info, self.scored_views(stream), decided)
         return self._answered(
-            texts, info, self._views(stream), lambda batch: answers(info, self._logits(stream, batch).cpu())
+            texts, info, self.views(stream), lambda batch: answers(info, self.class_logits(stream, batch).cpu())
         )
 
     def scores(self, texts: Iterable[Text], task: str | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -121,11 +121,26 @@ class Model:
         encoded = self.student(batch.views[Clean()])
         embedding = self.student.embedding(encoded)
         own = stream not in self.deciding
-        logits = self.student.heads[stream](embedding) if own else self._logits(stream, batch)
+        logits = self.student.heads[stream](embedding) if own else self.class_logits(stream, batch)
         return torch.cat([logits, embedding], dim=1)
 
     def scored_views(self, stream: str) -> list[View]:
-        return list(dict.fromkeys([Clean(), *self._views(stream)]))
+        return list(dict.fromkeys([Clean(), *self.views(stream)]))
+
+    def views(self, stream: str) -> Sequence[View]:
+        """The views of a text that the logits of a stream are told from."""
+        return self.deciding[stream].views() if stream in self.deciding else [Clean()]
+
+    def class_logits(self, stream: str, batch: Batch) -> Tensor:
+        """Logits (N, C) of a batch with these views, differentiable by what it is encoded to."""
+        if stream in self.deciding:
+            step = Step({stream: batch}, self.student, None, {stream: self.views(stream)})
+            logits = self.deciding[stream].class_logits(step)
+            assert logits is not None
+            return logits
+        if self.exit_below is not None and exits(self.student, stream):
+            return early_logits(self.student, batch.views[Clean()], stream, self.exit_below)[0]
+        return self.student.class_logits(self.student(batch.views[Clean()]), stream)
 
     def embed(self, texts: Iterable[Text]) -> np.ndarray:
         """Embeddings (N, H) float32."""
@@ -159,19 +174,6 @@ class Model:
     def _scored(self, texts: Iterable[Text], stream: str) -> Iterator[Tensor]:
         views = self.scored_views(stream)
         return self._answered(texts, self.streams[stream], views, lambda batch: self.scored(stream, batch))
-
-    def _views(self, stream: str) -> Sequence[View]:
-        return self.deciding[stream].views() if stream in self.deciding else [Clean()]
-
-    def _logits(self, stream: str, batch: Batch) -> Tensor:
-        if stream in self.deciding:
-            step = Step({stream: batch}, self.student, None, {stream: self._views(stream)})
-            logits = self.deciding[stream].class_logits(step)
-            assert logits is not None
-            return logits
-        if self.exit_below is not None and exits(self.student, stream):
-            return early_logits(self.student, batch.views[Clean()], stream, self.exit_below)[0]
-        return self.student.class_logits(self.student(batch.views[Clean()]), stream)
 
     def _answered(
         self,

@@ -42,13 +42,14 @@ class Results:
     Args:
         path: the file; until it is whole its answers lie beside it, under a name with the fingerprint.
         fingerprint: of the command; none leaves nothing to go on with.
+        window: answers that are written together, between which a stopped command goes on.
 
     Raises:
         UserError: if the file is there already, or has another ending.
     """
 
-    def __init__(self, path: Path, fingerprint: str | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, fingerprint: str | None, window: int = WINDOW) -> None:
+        self.path, self.window = path, window
         if path.suffix not in ENDINGS:
             raise UserError(f"--output {path}: its ending is neither .jsonl nor .parquet")
         if path.exists():
@@ -59,7 +60,7 @@ class Results:
             self.part.unlink(missing_ok=True)
         elif self.part.exists():
             with self.part.open("rb") as file:
-                self.done = sum(line.endswith(b"\n") for line in file) // WINDOW * WINDOW
+                self.done = sum(line.endswith(b"\n") for line in file) // window * window
 
     def write(self, answers: Iterator[dict[str, Any]]) -> int:
         """Add the answers that are still to come, and give the file its name; returns how many it has.
@@ -73,7 +74,7 @@ class Results:
             with self.part.open("a+b") as file:
                 file.seek(0)
                 file.truncate(sum(len(line) for line in islice(file, self.done)))
-                while window := list(islice(answers, WINDOW)):
+                while window := list(islice(answers, self.window)):
                     file.write("".join(json.dumps(a, ensure_ascii=False) + "\n" for a in window).encode())
                     file.flush()
                     count += len(window)

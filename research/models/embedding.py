@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 
 
 def in_batches(
-    student: "Student", texts: Sequence[str], view: View, max_length: int | None = None
+    student: "Student",
+    texts: Sequence[str],
+    view: View,
+    max_length: int | None = None,
+    reads: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[np.ndarray, Encoded]]:
     """The places (n,) in ``texts`` of a few of like length, and what the student makes of a view of them.
 
     Longer texts are cut to ``max_length`` tokens, special ones included; by default to what the student takes. What a
-    view draws depends on a text's place alone.
+    view draws depends on a text's place alone. ``reads`` is as for :meth:`Student.forward`.
     """
     info = StreamInfo("unlabelled", max_length=max_length)
     device = next(student.parameters()).device
     for few, batch in batched(student, [{"text": text} for text in texts], [view], info):
-        yield few, student(batch.to(device).views[view])
+        yield few, student(batch.to(device).views[view], reads)
 
 
 @torch.no_grad()

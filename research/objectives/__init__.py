@@ -5,6 +5,7 @@ from research.objectives.base import Objective
 from research.objectives.causal_lm import CausalLM
 from research.objectives.classification import Classification
 from research.objectives.contrastive import Contrastive
+from research.objectives.counterfactual_consistency import CounterfactualConsistency
 from research.objectives.distillation import Distillation
 from research.objectives.early_exits import EarlyExits
 from research.objectives.embedding_distillation import EmbeddingDistillation
@@ -44,6 +45,7 @@ __all__ = [
     "CausalLM",
     "Classification",
     "Contrastive",
+    "CounterfactualConsistency",
     "Distillation",
     "EarlyExits",
     "EmbeddingDistillation",

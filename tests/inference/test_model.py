@@ -121,14 +121,14 @@ def test_what_cannot_share_rows_is_padded_little(model: Model, texts: list[str])
 
 
 def test_memory_that_does_not_suffice_takes_smaller_batches(model: Model, texts: list[str]) -> None:
-    expected, logits = model.logits(texts), model._logits
+    expected, logits = model.logits(texts), model.class_logits
 
     def short_of_memory(stream: str, batch: Any) -> Any:
         if len(batch) > 3:
             raise torch.OutOfMemoryError
         return logits(stream, batch)
 
-    model._logits = short_of_memory  # type: ignore[method-assign]
+    model.class_logits = short_of_memory  # type: ignore[method-assign]
     np.testing.assert_allclose(model.logits(texts), expected, atol=1e-6)
 
 

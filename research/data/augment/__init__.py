@@ -5,6 +5,7 @@ from research.data.augment.contextual import Contextual
 from research.data.augment.continuation import Continuation
 from research.data.augment.cutoff import TokenCutoff
 from research.data.augment.eda import EDA
+from research.data.augment.group_swap import GroupSwapped
 from research.data.augment.span_masking import SpanMasked
 from research.data.augment.teacher_targets import TeacherTargets
 from research.data.augment.translator import Translator
@@ -14,6 +15,7 @@ __all__ = [
     "BackTranslation",
     "Contextual",
     "Continuation",
+    "GroupSwapped",
     "SpanMasked",
     "TeacherTargets",
     "TokenCutoff",

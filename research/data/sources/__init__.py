@@ -1,8 +1,10 @@
 """Where raw records come from. A new source is a class with `__iter__` and `fingerprint`, named in YAML."""
 
 from research.data.sources.common_crawl import CommonCrawl
+from research.data.sources.counterfactual import Counterfactual
 from research.data.sources.delimited import CSV, LabelledLines
 from research.data.sources.folders import Folders
+from research.data.sources.group_skewed import GroupSkewed
 from research.data.sources.hub import HubDataset
 from research.data.sources.json_lines import JSONLines
 from research.data.sources.package import Package
@@ -19,7 +21,9 @@ from research.data.sources.wikipedia import Wikipedia
 __all__ = [
     "CSV",
     "CommonCrawl",
+    "Counterfactual",
     "Folders",
+    "GroupSkewed",
     "HubDataset",
     "JSONLines",
     "LabelledLines",

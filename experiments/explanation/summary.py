@@ -1,0 +1,57 @@
+"""From figures to tables."""
+
+from typing import Any
+
+import numpy as np
+
+from research.ablation.reporting.statistics import interval, resampled
+
+BASE = "random"
+FIGURES = ("comprehensiveness", "sufficiency")
+
+
+def shown(values: list[float]) -> str:
+    """The mean and half the width of its 95% interval over seeds (Student's t)."""
+    of = interval(values)
+    return f"{of.mean:.3f}" + (f" ± {of.half:.3f}" if of.half is not None else "")
+
+
+def report(results: dict[str, Any]) -> str:
+    lines: list[str] = []
+    if "words" in results:
+        lines += ["### Words", "", *_words(results["words"]["figures"]), "", _made(results["words"]), ""]
+    if "examples" in results:
+        lines += ["### Examples", "", *_examples(results["examples"]["figures"]), "", _made(results["examples"]), ""]
+    return "\n".join([
+        *lines,
+        "Mean over seeds and half the width of its 95% interval (Student's t); differences from random by the "
+        "bootstrap over seeds and questions, with Student's t for few seeds. Seconds are of the processor, a question.",
+    ])  # fmt: skip
+
+
+def _words(figures: dict[str, list[dict[str, Any]]]) -> list[str]:
+    lines = [
+        "| method | comprehensiveness (more is better) | above random | sufficiency (less is better) | below random "
+        "| seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    base = {name: np.array([one[name] for one in figures[BASE]]) for name in FIGURES}
+    for method, seeds in figures.items():
+        cells = []
+        for name, sign in zip(FIGURES, (1, -1), strict=True):
+            values = np.array([one[name] for one in seeds])
+            cells.append(shown([*values.mean(1)]))
+            low, high, p = resampled(sign * (values - base[name]))
+            cells.append("-" if method == BASE else f"{low:+.3f} to {high:+.3f} (p {p:.2g})")
+        seconds = "-" if method == BASE else shown([one["seconds"] for one in seeds])
+        lines.append(f"| {method} | {' | '.join(cells)} | {seconds} |")
+    return lines
+
+
+def _examples(figures: list[dict[str, float]]) -> list[str]:
+    rows = [f"| {name} | {shown([one[name] for one in figures])} |" for name in figures[0]]
+    return ["| wrong labels first, by | area under the curve |", "|---|---|", *rows]
+
+
+def _made(part: dict[str, Any]) -> str:
+    return f"Commit {part['commit']}: `{part['command']}`, seeds {part['seeds']}."
