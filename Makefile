@@ -1,8 +1,9 @@
 BIN := .venv/bin
 INSTALLED := .venv/installed
+SPHINX := $(BIN)/python -m sphinx --conf-dir docs --fail-on-warning --keep-going --fresh-env --quiet --doctree-dir build/doctrees
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint audit format clean
+.PHONY: help quickstart test lint docs links audit format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +18,16 @@ quickstart: $(INSTALLED) ## install, train the small example and its twin, test 
 test: $(INSTALLED) ## install and run the tests; PYTEST_ARGS="-m slow" for the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-lint: $(INSTALLED) ## check style, format, types, and the code for what is unsafe
+lint: $(INSTALLED) docs ## check style, format, types, the code for what is unsafe, and the documents
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(INSTALLED) ## build the documentation into site/; a warning or a broken link inside it is an error
+	$(SPHINX) . site
+
+links: $(INSTALLED) ## look up the links that lead out of the documentation; needs a network
+	$(SPHINX) --builder linkcheck . build/links
 
 audit: ## look up known vulnerabilities of what constraints.txt pins; needs a network
 	$(BIN)/python -m venv .venv/audit
@@ -32,7 +39,7 @@ format: $(INSTALLED) ## repair what can be repaired of style and format
 	$(BIN)/ruff format
 
 clean: ## remove tool caches and build products; runs/ and .venv stay
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(INSTALLED)
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache $(INSTALLED)
 	find . \( -path ./.venv -o -path ./runs \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp: the environment is renewed when what it is made from changes.
