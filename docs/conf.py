@@ -1,11 +1,9 @@
 """The site: the Markdown of the whole repository as it stands, and the API from docstrings. `make docs` builds it."""
 
-import logging
 import pydoc
 import re
 from typing import Any
 
-import jieba
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -40,8 +38,6 @@ napoleon_numpy_docstring = False
 html_theme = "furo"
 html_extra_path = ["root"]
 html_copy_source = False
-html_search_language = "zh"  # finds Chinese words, and English ones as ever
-jieba.setLogLevel(logging.WARNING)
 linkcheck_ignore = [r"http://(localhost|127\.0\.0\.1)"]
 
 # What is imported when it is asked for is not in `dir`, where autodoc looks.
