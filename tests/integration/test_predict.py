@@ -112,7 +112,7 @@ def test_a_stopped_command_goes_on(
     program: Any, run: Path, test_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with test_csv.open(newline="") as file:
-        texts = [row["text"] for row in csv.DictReader(file)] * 250
+        texts = [row["text"] for row in csv.DictReader(file)] * 500
     source, whole, out = tmp_path / "many.txt", tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(texts))
     command = ["predict", "--ckpt", str(run), "--input", str(source), "--output"]
