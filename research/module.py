@@ -10,6 +10,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from research import __version__
+from research.checkpoints.data import check_same_data
 from research.data.batch import Batch, Tokens
 from research.data.loader import window
 from research.data.stream import StreamInfo
@@ -20,10 +21,12 @@ from research.models.packed import check_packed
 from research.models.student import Student
 from research.models.teachers import Teacher
 from research.objectives.base import Objective
+from research.objectives.reading import reads_of, views_of
 from research.optimisation import Optimisation
 from research.privacy import DPSGD
 from research.ranks import averaged
 from research.sharding import gradient_norm, is_sharded
+from research.shares import divide, shared
 from research.step import Clean, Step, View
 from research.weighting import Fixed, Weighting
 from research.weighting.base import Weights
@@ -83,11 +86,8 @@ class HybridModule(LightningModule):
             self.teacher.check(self.student, streams)
 
     def views(self) -> dict[str, list[View]]:
-        """The views of each stream that any objective reads, each once."""
-        views = views_of(dict(self._objectives()))
-        for _, objective in self._objectives():
-            views[objective.stream] += [v for v in objective.taught_views() if v not in views[objective.stream]]
-        return views
+        """The views of each stream that any objective reads, or its teacher, each once."""
+        return views_of(dict(self._objectives()), taught=True)
 
     def configure_model(self) -> None:
         strategy, first = self.trainer.strategy, not self.built
@@ -137,26 +137,9 @@ class HybridModule(LightningModule):
         return loss * (accumulated / len(window(batch_idx, int(self.trainer.num_training_batches), accumulated)))
 
     def share(self, batches: Sequence[Mapping[str, Batch | None]]) -> None:
-        """Tell the batches whose gradients are added up, here and in all processes, what each counts for.
-
-        The mean of an objective's losses is then that over all its terms: a batch of n of them has the share
-        ``n / mean(n)``, the mean over the batches of all processes that it counts in.
-        """
-        if len(batches) * self.trainer.world_size == 1:
-            return
-        found, terms = dict[str, list[Batch]](), dict[str, Tensor]()
-        for name, objective in ((n, o) for n, o in self._objectives() if not o.gathers):
-            counting = [batch for each in batches if objective.due(each) and (batch := each.get(objective.stream))]
-            if counting:
-                found[name] = counting
-                terms[name] = torch.tensor([float(objective.terms(batch)) for batch in counting], device=self.device)
-        if not terms:
-            return
-        means = averaged(torch.stack([own.mean() for own in terms.values()]))  # of all objectives in one exchange
-        for (name, own), mean in zip(terms.items(), means, strict=True):
-            shares = own / mean.clamp_min(torch.finfo(own.dtype).tiny)
-            for batch, share in zip(found[name], shares, strict=True):
-                batch.shares[name] = share
+        """Tell the batches whose gradients are added up, here and in all processes, what each counts for."""
+        if len(batches) * self.trainer.world_size > 1:
+            divide(dict(self._objectives()), batches, self.device)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         self._log_weights(self.weighting.backward(loss))
@@ -176,32 +159,22 @@ class HybridModule(LightningModule):
             self.teacher.follow(self.student)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        streams = {name: asdict(info) for name, info in self.streams.items()}
-        tokenizer = tokenizer_fingerprint(self.student.tokenizer)
-        teacher = {} if self.teacher is None else self.teacher.state_dict()
         checkpoint["hybrid"] = {
             "version": __version__,
             "config": self.config,
-            "streams": streams,
-            "tokenizer": tokenizer,
-            "teacher": teacher,
+            "streams": {name: asdict(info) for name, info in self.streams.items()},
+            "tokenizer": tokenizer_fingerprint(self.student.tokenizer),
+            "teacher": {} if self.teacher is None else self.teacher.state_dict(),
             "privacy": {} if self.privacy is None else self.privacy.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint["hybrid"]["tokenizer"] != tokenizer_fingerprint(self.student.tokenizer):
-            raise UserError(
-                "model.student: its tokenizer is not the checkpoint's; was the cache or its corpus changed?"
-            )
-        for name, info in checkpoint["hybrid"]["streams"].items():
-            if name in self.streams and tuple(info["labels"]) != self.streams[name].labels:
-                mine, theirs = list(self.streams[name].labels), list(info["labels"])
-                raise UserError(f"data.streams.{name}: its labels {mine} are not the checkpoint's {theirs}")
-
+        saved = checkpoint["hybrid"]
+        check_same_data(saved, self.student.tokenizer, self.streams)
         if self.teacher is not None:
-            self.teacher.load_state_dict(checkpoint["hybrid"]["teacher"])
+            self.teacher.load_state_dict(saved["teacher"])
         if self.privacy is not None:
-            self.privacy.load_state_dict(checkpoint["hybrid"]["privacy"])
+            self.privacy.load_state_dict(saved["privacy"])
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         self._measure(batch, "validation", dataloader_idx)
@@ -326,24 +299,3 @@ class HybridModule(LightningModule):
         for name, weight in weights.items():
             self.figures[f"weight/{name}"] = weight
             self.figures[f"weighted/{name}"] = weight * self.figures[f"loss/{name}"]
-
-
-def shared(loss: Tensor, name: str, batch: Batch | None) -> Tensor:
-    """An objective's loss, weighed by its share of the batches whose gradients are added up."""
-    share = None if batch is None else batch.shares.get(name)
-    return loss if share is None else loss * share
-
-
-def views_of(objectives: Mapping[str, Objective]) -> dict[str, list[View]]:
-    """The views of each stream that these objectives read by the student, each once."""
-    views: dict[str, list[View]] = {}
-    for objective in objectives.values():
-        known = views.setdefault(objective.stream, [])
-        known += [view for view in objective.views() if view not in known]
-    return views
-
-
-def reads_of(objectives: Mapping[str, Objective]) -> dict[str, frozenset[str]]:
-    """What these objectives read of the layers, a stream each."""
-    streams = {objective.stream for objective in objectives.values()}
-    return {s: frozenset().union(*(o.reads for o in objectives.values() if o.stream == s)) for s in streams}

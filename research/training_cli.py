@@ -77,6 +77,10 @@ class TrainingCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
+            if self.run.wandb != "disabled" and type(self) is TrainingCLI and self.subcommand != "validate":
+                from research.callbacks.wandb_results import publish
+
+                publish(self.run, self.folder, self.dump, str(self.subcommand), self.datamodule.streams)
         except BaseException:
             finish(failed=True)
             self._remove_stillborn()

@@ -11,8 +11,8 @@ from research.data.batch import Batch, Example, pad_rows, same_inputs
 from research.data.masking import Conditional, Masked, NextToken, SpanCorrupted
 from research.data.stream import StreamInfo
 from research.models import LiveTeacher, Student
-from research.module import views_of
 from research.objectives import CausalLM, Classification, Contrastive, Distillation, MaskedLM, Objective
+from research.objectives.reading import views_of
 from research.step import Clean, Step, View
 
 LABELS = [0, 1, 1, 0, 1, 0, 0, 1]

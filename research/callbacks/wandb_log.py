@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,10 @@ class ExpendableLogger(WandbLogger):
 
     lost = False
 
-    def log_metrics(self, *args: Any, **kwargs: Any) -> None:
-        self._unless_lost(super().log_metrics, *args, **kwargs)
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Figures without a group of their own are of W&B's panel ``training``."""
+        named = {name if "/" in name else f"training/{name}": value for name, value in metrics.items()}
+        self._unless_lost(super().log_metrics, named, step)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         self._unless_lost(super().log_hyperparams, *args, **kwargs)

@@ -10,9 +10,9 @@ from research.data.records import TOKENS
 from research.errors import UserError
 from research.inference.decisions.file import read
 from research.inference.early_exit import exits
-from research.inference.int8 import quantise
 from research.inference.model import Model
 from research.models.checkpoint import Trained
+from research.models.compression.integers import Integers, in_integers
 from research.objectives.base import Objective
 from research.precision import native_bfloat16
 
@@ -44,7 +44,8 @@ def load(
     Args:
         path: a checkpoint, or a folder of a run or of ``compress``, of which the last one is taken.
         device: such as ``cpu`` or ``cuda:0``.
-        precision: of weights and activations; answers are float32. ``int8`` is as :func:`quantise` says, on the CPU.
+        precision: of weights and activations; answers are float32. ``int8``, on the CPU, by
+            :class:`research.models.compression.Integers`.
         compile: by ``torch.compile``, for shapes of any size; the first texts then take a minute.
         tokens: of a batch, padding included; on a GPU it is halved when memory does not suffice.
         decisions: answer by what ``calibrate`` has left beside the checkpoint, if it has.
@@ -85,8 +86,8 @@ def load(
         raise UserError(f"device is {device}: {str(error).splitlines()[0]}") from None
     if precision == "bf16":
         student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
-    if precision == "int8":
-        quantise(student.model)  # type: ignore[arg-type]
+    if precision == "int8" and not in_integers(student.model):  # type: ignore[arg-type]
+        Integers(8).apply(student.model, student.family)
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
     decided = read(checkpoint, streams, student.width) if decisions and exit_below is None else {}

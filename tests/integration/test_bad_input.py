@@ -157,9 +157,8 @@ BAD_FILES = {
     "wrong class of a callback": (
         "trainer:\n  callbacks:\n  - class_path: research.callbacks.Nope",
         "3: trainer.callbacks[0].class_path: research.callbacks has no Nope; "
-        "there is ExampleLosses, FirstOrderMAML, Footprint, Forgetting, GeneratedText, LossGuard, "
-        "ObjectiveGradients, Reptile, "
-        "SentenceSimilarity, "
+        "there is CrowsPairs, ExampleLosses, FirstOrderMAML, Footprint, Forgetting, GeneratedText, GroupGaps, "
+        "GroupProjection, LayerSimilarity, LossGuard, ObjectiveGradients, Reptile, SentenceSimilarity, Sparsity, "
         "TrainingDynamics, Transfer, WeightAverage, WiSEFT",
     ),
     "wrong module": (

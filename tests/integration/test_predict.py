@@ -18,6 +18,7 @@ import pytest
 
 from research.errors import UserError
 from research.inference import load, results
+from research.models.compression.integers import in_integers
 from research.precision import native_bfloat16
 from research.terminal import run_command
 
@@ -111,7 +112,7 @@ def test_a_stopped_command_goes_on(
     program: Any, run: Path, test_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with test_csv.open(newline="") as file:
-        texts = [row["text"] for row in csv.DictReader(file)] * 250
+        texts = [row["text"] for row in csv.DictReader(file)] * 500
     source, whole, out = tmp_path / "many.txt", tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(texts))
     command = ["predict", "--ckpt", str(run), "--input", str(source), "--output"]
@@ -227,9 +228,15 @@ def test_other_ways_to_compute(how: dict[str, Any], run: Path, expected: list[di
         assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=2e-2)
 
 
+def test_an_answer_in_int8_does_not_hang_on_its_batch(run: Path) -> None:
+    model = load(run, precision="int8")
+    texts = ["my card is lost", "how long does a transfer take, and what does it cost to send it abroad? " * 3]
+    alone = np.concatenate([model.logits([text]) for text in texts])
+    assert model.logits(texts) == pytest.approx(alone, abs=1e-4)
+
+
 def test_int8_multiplies_in_int8(run: Path) -> None:
     exact, rounded = load(run).student.model, load(run, precision="int8").student.model
-    quantised = [[m for m in model.modules() if "quantized" in type(m).__module__] for model in (exact, rounded)]
-    assert not quantised[0] and quantised[1]
+    assert in_integers(rounded) and not in_integers(exact)
     with pytest.raises(UserError, match="precision is int8, which is for device cpu and without compile"):
         load(run, precision="int8", compile=True)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from research.data.batch import IGNORE
 from research.data.masking import Masked, NextToken, SpanCorrupted
 from research.data.stream import StreamInfo
-from research.module import reads_of, views_of
 from research.objectives import CausalLM, Classification, MaskedLM, SpanCorruption
+from research.objectives.reading import reads_of, views_of
 from research.privacy import DPSGD
 from research.privacy.budget import Budget
 from research.privacy.clipping import carried, clipped_sum

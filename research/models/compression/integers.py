@@ -137,6 +137,10 @@ def has_vnni() -> bool:
     return bool(torch.cpu._is_vnni_supported())
 
 
+def in_integers(model: nn.Module) -> bool:
+    return any(isinstance(module, Rounded) for module in model.modules())
+
+
 class Integers(Compression):
     """All embeddings and linear maps of the backbone in integers, which are not trained: ``compress`` adds it.
 
@@ -150,7 +154,7 @@ class Integers(Compression):
         self.bits = bits
 
     def apply(self, model: Any, family: "Family") -> None:
-        if any(isinstance(module, Rounded) for module in model.modules()):
+        if in_integers(model):
             raise UserError("model.student.compression: Integers: the student is in integers already")
         embedding = model.get_input_embeddings()
         if isinstance(embedding, nn.Embedding):  # a factorised one is of modules that are found below
