@@ -30,7 +30,7 @@ the command line:
 
   python -m research.cli fit --config configs/quickstart.yaml --model.optimisation.lr 1e-4
   python -m research.cli fit --config configs/quickstart.yaml --ckpt_path last      (goes on where a run stopped)
-  python -m research.cli test --config configs/quickstart.yaml --ckpt_path last --json   (figures alone; --quiet: nothing)
+  python -m research.cli test --config configs/quickstart.yaml --ckpt_path last --json      (or --quiet)
   python -m research.cli predict --ckpt runs/quickstart --input texts.txt --output answers.jsonl
   python -m research.cli export --ckpt runs/quickstart --format transformers --output students/quickstart
 """
