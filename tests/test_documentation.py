@@ -55,7 +55,14 @@ def test_readme_names_files_that_exist():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/performance.md", "docs/scale.md", "research/applications/customer_service/README.md"]
+    "page",
+    [
+        "README.md",
+        "docs/performance.md",
+        "docs/scale.md",
+        "docs/faq.md",
+        "research/applications/customer_service/README.md",
+    ],
 )
 def test_figures_in_the_documents_are_those_of_the_results(page):
     """Each row of a table under `<!-- from FILE -->` stands in FILE, which a run has written."""
