@@ -14,6 +14,7 @@ commands:
   serve      the same over HTTP, with a page to try a model on
   calibrate  true probabilities, thresholds, abstaining and a scope for a classifier, from its validation split
   explain    which words, layers and training examples an answer hangs on, as JSON lines and a page
+  compress   a smaller and faster folder of a student: fewer layers, heads, words and bits, and what it keeps
   report     compare runs, finished or not: a table, what looks wrong, and a page of plots
   ablate     run a grid of configs and seeds, and compare them: tables, tests and plots
   errors     where runs err: confusions, slices, doubtful labels, and what one gets right and another not
@@ -29,12 +30,12 @@ the command line:
 
   python -m research.cli fit --config configs/quickstart.yaml --model.optimisation.lr 1e-4
   python -m research.cli fit --config configs/quickstart.yaml --ckpt_path last      (goes on where a run stopped)
-  python -m research.cli test --config configs/quickstart.yaml --ckpt_path last
+  python -m research.cli test --config configs/quickstart.yaml --ckpt_path last --json      (or --quiet)
   python -m research.cli predict --ckpt runs/quickstart --input texts.txt --output answers.jsonl
   python -m research.cli export --ckpt runs/quickstart --format transformers --output students/quickstart
 """
 TRAINING = ("fit", "validate", "test", "predict")
-USING = ("serve", "calibrate", "explain", "export")
+USING = ("serve", "calibrate", "explain", "compress", "export")
 COMMANDS = (*TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 

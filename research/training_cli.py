@@ -95,6 +95,11 @@ class TrainingCLI(LightningCLI):
         parser.add_argument(
             "--without", type=list[str], default=[], help="objectives to leave out, with what they alone ask for"
         )
+        told = "no progress bars and no remarks: errors alone, and the files of the run"
+        parser.add_argument("--quiet", action="store_true", help=told)
+        parser.add_argument(
+            "--json", action="store_true", help="print the figures as JSON, and nothing else but errors"
+        )
         parser.link_arguments("seed_everything", "model.seed")
         for action in parser._actions:  # typing may give out a float | int made elsewhere: 1 batch would be 1.0, all
             for hint in (int | float, int | float | None):
@@ -122,6 +127,11 @@ class TrainingCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         self.left_out = leave_out(config, config.pop("without"))
+        self.as_json, quiet = config.pop("json"), config.pop("quiet")
+        self.quiet = quiet or self.as_json
+        if self.quiet:
+            logging.getLogger("research").setLevel(logging.WARNING)
+            config.trainer.enable_progress_bar = False
         check_precision(config.trainer)
         if config.run.name is None:
             config.run.name = self._name_of_config()
@@ -178,9 +188,9 @@ class TrainingCLI(LightningCLI):
             *given,
             mixture,  # before what writes its figures
             MetricsLog(),
-            Summary(self.folder, mixture),
+            Summary(self.folder, mixture, self._say, self.as_json),
             *([ResumeCheckpoint(self.folder, self.run.checkpoint_every, checkpoint_io)] if fitting else []),
-            *([Predictions(self.folder)] if self.subcommand == "predict" else []),
+            *([Predictions(self.folder, self._say)] if self.subcommand == "predict" else []),
         ]
         if trainer.get("enable_progress_bar") is not False:
             trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
@@ -194,6 +204,11 @@ class TrainingCLI(LightningCLI):
         check_launch(started, made.num_devices, made.num_nodes)
         check_trainer(self.model, made)
         return made
+
+    @rank_zero_only
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, flush=True)
 
     def _name_of_config(self) -> str:
         files = self.config[self.subcommand].get("config") or []

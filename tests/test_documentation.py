@@ -61,6 +61,7 @@ def test_readme_names_files_that_exist():
         "docs/guide.md",
         "docs/performance.md",
         "docs/scale.md",
+        "docs/faq.md",
         "research/applications/customer_service/README.md",
     ],
 )

@@ -6,6 +6,7 @@ import sys
 import pytest
 from torch._utils import ExceptionWrapper
 
+from research import cli, terminal
 from research.callbacks.checkpoint import Stopped
 from research.errors import UserError
 from research.terminal import explain, quieten
@@ -95,3 +96,12 @@ def test_any_other_error_of_a_loader_worker_is_told_without_its_traceback(capsys
         wrapped.reraise()
     assert explain(raised.value) == 1
     assert "ConnectionError: the server said nothing (set HYBRID" in capsys.readouterr().err
+
+
+def test_every_command_is_known_and_told() -> None:
+    assert set(cli.COMMANDS) == {*cli.TRAINING, *terminal.MODULES, *terminal.GROUPS}
+    told = [line.split()[0] for line in cli.HELP.partition("commands:\n")[2].partition("\n\n")[0].splitlines()]
+    assert sorted(told) == sorted(cli.COMMANDS)
+    assert cli.GROUPS.keys() == terminal.GROUPS.keys()
+    for group, commands in terminal.GROUPS.items():
+        assert all(f"  {command} " in cli.GROUPS[group] for command in commands)

@@ -49,7 +49,7 @@ def measured(model: str, strategy: str) -> dict[str, int]:
 def planned(model: str, strategy: str) -> float:
     """Bytes of a device, as the plan says."""
     devices = PROCESSES[strategy]
-    more = ["--devices", str(devices), BATCH, str(ROWS * devices), "--device-flops", "1T", "--json", "true"]
+    more = ["--devices", str(devices), BATCH, str(ROWS * devices), "--device-flops", "1T", "--json"]
     told = json.loads(command("plan", model, "one", *more))["strategies"][strategy]["total"]
     return float(told)
 

@@ -31,7 +31,7 @@ def planned(student: str, folder: Path, cached: bool) -> dict[str, Any]:
     """The plan of a student whose teacher runs beside it, or has been asked before."""
     live = {"class_path": "research.models.LiveTeacher", "init_args": {"backbone": str(folder)}}
     asked = {"class_path": "research.models.CachedTeacher", "init_args": {"path": "caches/teacher", "teacher": live}}
-    line = [sys.executable, "-m", "research.cli", "plan", "--json", "true"]
+    line = [sys.executable, "-m", "research.cli", "plan", "--json"]
     line += ["--config", str(HERE / "large.yaml"), "--config", str(HERE / f"{student}.yaml")]
     line += ["--model.teacher", json.dumps(asked if cached else live)]
     line += ["--devices", str(DEVICES), "--device", DEVICE, "--price", str(PRICE)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ class Predictions(Callback):
 
     Args:
         folder: the run's folder.
+        say: what tells the user.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.lines = folder, dict[tuple[int, int], dict[str, Any]]()
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self.say, self.lines = folder, say, dict[tuple[int, int], dict[str, Any]]()
 
     def on_predict_batch_end(
         self,
@@ -51,4 +53,4 @@ class Predictions(Callback):
             for _, line in sorted(self.lines.items()):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
         os.replace(work, path)
-        print(f"{len(self.lines)} predictions in {path}")
+        self.say(f"{len(self.lines)} predictions in {path}")

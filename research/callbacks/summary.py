@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ class Summary(Callback):
     Args:
         folder: the run's folder.
         mixture: what has counted the streams.
+        say: what tells the user.
+        as_json: print what is written, too.
     """
 
-    def __init__(self, folder: Path, mixture: MixtureLog) -> None:
-        self.folder, self.mixture = folder, mixture
+    def __init__(self, folder: Path, mixture: MixtureLog, say: Callable[[str], None], as_json: bool) -> None:
+        self.folder, self.mixture, self._say, self.as_json = folder, mixture, say, as_json
 
     def on_fit_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         module: Any = pl_module
@@ -94,7 +97,5 @@ class Summary(Callback):
         work = self.folder / f".{name}"
         work.write_text(json.dumps(figures, indent=2) + "\n")
         os.replace(work, self.folder / name)
-
-    @rank_zero_only
-    def _say(self, text: str) -> None:
-        print(text, flush=True)
+        if self.as_json:
+            print(json.dumps(figures), flush=True)

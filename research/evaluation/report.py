@@ -1,6 +1,7 @@
 """``report RUN...``: runs side by side, finished or not, as logged: a table, what looks wrong, and a page."""
 
 import argparse
+import json
 import os
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -78,6 +79,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m research.cli report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--newest", action="store_true", help="of each RUN the newest version: RUN, RUN-2, RUN-3 ...")
+    parser.add_argument("--json", action="store_true", help="print figures and findings as JSON, and write no page")
     parser.add_argument("--page", type=Path, help="default: report.html in the folder that holds all RUNs, or in RUN")
     chosen = parser.parse_args(arguments)
     runs: list[Path] = chosen.runs
@@ -86,6 +88,9 @@ def main(arguments: list[str]) -> int:
     logs = [RunLog.read(run, name) for run, name in titles(runs).items()]
     columns = {log.name: figures_of(log) for log in logs}
     findings = [finding for log in logs for finding in diagnose(log)]
+    if chosen.json:
+        print(json.dumps({"runs": columns, "findings": list(map(str, findings))}))
+        return 0
     print(tables(columns))
     print("\nwhat looks wrong")
     for line in list(map(str, findings)) or ["nothing that is checked here"]:

@@ -39,7 +39,6 @@ class Planning(TrainingCLI):
             ("price", float | None, None, "of a device and hour"),
             ("watts", float | None, None, "of a device"),
             ("storage", str, "1GB", "bytes a second that checkpoints are written at"),
-            ("json", bool, False, "print JSON instead of a table"),
         ):
             parser.add_argument(f"--{name}", type=kind, default=default, help=told)
 
@@ -91,7 +90,7 @@ class Planning(TrainingCLI):
         )
         memory = memory or (given.memory if given else psutil.virtual_memory().total)
         plan = as_data(divided, taller, batch, pace, memory)
-        print(json.dumps(plan, indent=2) if config.json else as_text(plan))
+        print(json.dumps(plan, indent=2) if self.as_json else as_text(plan))
 
     def _counts(self, precision: str, rows: Mapping[str, int]) -> Counts:
         """The counts of a step whose streams give so many rows each."""

@@ -36,7 +36,8 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["report", "ablate", "errors", "average", "predict", "export", "checkpoint consolidate"]
+    "command",
+    ["report", "ablate", "errors", "average", "predict", "export", "compress", "explain", "checkpoint consolidate"],
 )
 def test_help_of_other_commands_loads_nothing_heavy(command):
     code = f"""import sys, research.cli
@@ -87,6 +88,25 @@ def test_fit_test_predict_report(program, capsys):
     table = capsys.readouterr().out
     assert "ce/accuracy" in table and "--ckpt_path" in table
     assert (folder / "loss_curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_quiet_says_nothing_and_json_is_json_alone(program, capfd):
+    from research.terminal import run_command
+
+    short = ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2"]
+    capfd.readouterr()
+    assert program("fit", "hush", *short, "--trainer.enable_progress_bar", "true", "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
+    folder = program.run_folder("hush")
+    for command, name in (("validate", "validation"), ("test", "test")):
+        assert program(command, "hush", *short, "--ckpt_path", "last", "--json") == 0
+        out, err = capfd.readouterr()
+        assert (json.loads(out), err) == (json.loads((folder / f"{name}.json").read_text()), "")
+    assert "quiet" not in (folder / "config.yaml").read_text()
+    assert run_command(["report", str(folder), "--json"]) == 0
+    out, err = capfd.readouterr()
+    figures = json.loads((folder / "test.json").read_text())
+    assert json.loads(out)["runs"]["hush"]["ce/accuracy"] == figures["test/ce/accuracy"] and err == ""
 
 
 def test_a_packed_corpus_trains_and_each_window_gets_its_embedding(program):

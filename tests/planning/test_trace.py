@@ -114,7 +114,7 @@ def measured(path: Path) -> int:
 
 def planned(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     """What the command prints."""
-    assert run_command(["plan", "--config", str(path), "--json", "true", "--device-flops", "1T", *more]) == 0
+    assert run_command(["plan", "--config", str(path), "--json", "--device-flops", "1T", *more]) == 0
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     return told
 
