@@ -21,6 +21,7 @@ MODULES = {  # commands of one word but those of training, by the module whose m
     "errors": "research.evaluation.errors.command",
     "explain": "research.inference.explanation.command",
     "export": "research.inference.export.command",
+    "init": "research.init.command",
     "plan": "research.planning.command",
     "report": "research.evaluation.report",
     "serve": "research.inference.serving.command",
@@ -146,6 +147,8 @@ def quieten() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*in eval mode at the start of training.*",
         ".*smaller than the logging interval.*",
+        ".*Accessing the data pointer of FakeTensor.*",  # of plan, as the next
+        ".*Trainer\\(barebones=True\\).*",
         ".*sync_dist=True.*",  # results are synchronised by their metrics
     ):
         warnings.filterwarnings("ignore", message=message)
