@@ -110,10 +110,9 @@ def columns_of(table: Table, asked: Mapping[str, str | None], answers: bool = Tr
         take("text_pair", by_name("text_pair"))
         size = known[chosen["text"]].length
         alike = [name for name, c in left().items() if c.prose and 0.5 <= c.length / size <= 2]
-        if "text_pair" not in chosen and len(alike) == 1:
-            take("text_pair", alike[0])
-            if not asked.get("text"):  # the first of the two in the file, whichever is longer
-                chosen["text"], chosen["text_pair"] = (n for n in known if n in (chosen["text"], alike[0]))
+        if "text_pair" not in chosen and len(alike) == 1 and named is None and not asked.get("text"):
+            first, second = (name for name in known if name in (chosen["text"], alike[0]))
+            chosen |= {"text": first, "text_pair": second}
     return {field: chosen[field] for field in NAMES if field in chosen}
 
 

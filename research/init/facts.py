@@ -128,11 +128,11 @@ def _divided(data: Data, named: set[str]) -> Data:
         UserError: if there is none.
     """
     hashes = record_hashes(data.records)
-    apart = sum(part for part in data.splits.values() if isinstance(part, float))
+    shares = [part for part in data.splits.values() if isinstance(part, float)]  # in the order of a stream's own
     for seed in range(SEEDS):
-        kept = np.flatnonzero(share(hashes, seed) >= apart)
-        split = replace(data, train=[data.records[i] for i in kept], split_seed=seed)
-        if split.train and named <= set(split.labels):
+        place = np.searchsorted(np.cumsum(shares), share(hashes, seed), "right")  # the last place is training
+        split = replace(data, train=[data.records[i] for i in np.flatnonzero(place == len(shares))], split_seed=seed)
+        if len(set(place)) == len(shares) + 1 and named <= set(split.labels):
             return split
     counts = Counter(name for record in data.records for name in _names(record))
     if not counts:
