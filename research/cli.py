@@ -7,6 +7,7 @@ HELP = """usage: python -m research.cli COMMAND [options]
 Hybrid fine-tuning of language models: unsupervised, supervised and distillation objectives in one training flow.
 
 commands:
+  init       look at your labelled file and your texts, and write a commented config that trains on them
   fit        train a student on a mixture of corpora and tasks
   validate   measure a checkpoint on the validation splits
   test       measure a checkpoint on the test splits
@@ -36,7 +37,7 @@ the command line:
 """
 TRAINING = ("fit", "validate", "test", "predict")
 USING = ("serve", "calibrate", "explain", "compress", "export")
-COMMANDS = (*TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
+COMMANDS = ("init", *TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 
 commands:

@@ -21,6 +21,7 @@ MODULES = {  # commands of one word but those of training, by the module whose m
     "errors": "research.evaluation.errors.command",
     "explain": "research.inference.explanation.command",
     "export": "research.inference.export.command",
+    "init": "research.init.command",
     "plan": "research.planning.command",
     "report": "research.evaluation.report",
     "serve": "research.inference.serving.command",

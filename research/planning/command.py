@@ -89,8 +89,7 @@ class Planning(TrainingCLI):
             storage=number("--storage", config.storage),
         )
         memory = memory or (given.memory if given else psutil.virtual_memory().total)
-        plan = as_data(divided, taller, batch, pace, memory)
-        print(json.dumps(plan, indent=2) if self.as_json else as_text(plan))
+        self.plan = as_data(divided, taller, batch, pace, memory)
 
     def _counts(self, precision: str, rows: Mapping[str, int]) -> Counts:
         """The counts of a step whose streams give so many rows each."""
@@ -118,5 +117,6 @@ def without_teacher(counts: Counts) -> Counts:
 
 def main(arguments: list[str]) -> int:
     """Print what the run that the command line and its config files describe would need."""
-    Planning(arguments)
+    planning = Planning(arguments)
+    print(json.dumps(planning.plan, indent=2) if planning.as_json else as_text(planning.plan))
     return 0

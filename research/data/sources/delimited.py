@@ -49,7 +49,7 @@ class CSV(FileSource):
                 raise UserError(f"{field}: without header a column is its number from 0, not '{column}'")
 
     def read(self, path: Path) -> Iterator[Record]:
-        rows = self._rows(path)
+        rows = self.rows(path)
         if self.header:
             where, names = next(rows, (f"{path}:1", None))
             if names is None:
@@ -70,7 +70,7 @@ class CSV(FileSource):
             except UserError as error:
                 self.bad(error)
 
-    def _rows(self, path: Path) -> Iterator[tuple[str, list[str]]]:
+    def rows(self, path: Path) -> Iterator[tuple[str, list[str]]]:
         """Where each row starts, and its columns; blank lines are skipped."""
         csv.field_size_limit(2**31 - 1)  # the module's own limit of 128 KiB is less than a long document
         reader = csv.reader(

@@ -40,14 +40,15 @@ class Parquet(FileSource):
         return self.read(files[0], count)
 
     def read(self, path: Path, start: int = 0) -> Iterator[Record]:
-        for number, row in enumerate(self._rows(path, start), start + 1):
+        for number, row in enumerate(self.rows(path, start, list(self.columns.values())), start + 1):
             where = f"{path}:{number}"
             try:
                 yield to_record(where, {field: look_up(row, column, where) for field, column in self.columns.items()})
             except UserError as error:
                 self.bad(error)
 
-    def _rows(self, path: Path, start: int) -> Iterator[dict[str, Any]]:
+    def rows(self, path: Path, start: int = 0, wanted: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows from ``start`` on, with the columns that are wanted, or all."""
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
 
@@ -55,14 +56,14 @@ class Parquet(FileSource):
         try:
             with open_raw(path) as stream, ParquetFile(stream) as file:
                 names = file.schema_arrow.names
-                for column in self.columns.values():
+                for column in wanted or ():
                     if column not in names and column.split(".")[0] not in names:
                         raise UserError(f"{path}: no column '{column}'; there is {listed(names)}")
                 for group in range(file.num_row_groups):  # one in memory at a time
                     if row + (rows := file.metadata.row_group(group).num_rows) <= start:
                         row += rows
                         continue
-                    for batch in file.iter_batches(ROWS, [group], list(self.columns.values())):
+                    for batch in file.iter_batches(ROWS, [group], wanted):
                         yield from batch.slice(min(max(start - row, 0), len(batch))).to_pylist()
                         row += len(batch)
         except (OSError, ValueError, pa.ArrowException) as error:
