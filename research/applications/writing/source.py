@@ -40,7 +40,7 @@ class Places(CSV):
     def read(self, path: Path) -> Iterator[Record]:
         values: dict[str, set[str]] = {slot: set() for slot in OPEN}
         if self.sentences:
-            for facts, _ in self.rows(path):
+            for facts, _ in self.parsed(path):
                 for slot in OPEN.keys() & facts.keys():
                     values[slot].add(facts[slot])
         for facts, row in self.places(path):
@@ -55,14 +55,14 @@ class Places(CSV):
     def places(self, path: Path) -> Iterator[tuple[Facts, Record]]:
         """The facts of each record of a file that lies in the shares, and the record as it stands there."""
         low, high = self.shares
-        for facts, row in self.rows(path):
+        for facts, row in self.parsed(path):
             place = float(share(np.array([text_hash(in_words(facts))], np.uint64), 0)[0])
             if low <= place < high:
                 yield facts, row
             else:
                 self.skip("sentences of facts in other shares")
 
-    def rows(self, path: Path) -> Iterator[tuple[Facts, Record]]:
+    def parsed(self, path: Path) -> Iterator[tuple[Facts, Record]]:
         """The facts of each record of a file, and the record."""
         for row in super().read(path):
             try:
