@@ -19,6 +19,7 @@ from research.init.table import LOOKED_AT, Table, number, table_of
 
 SPLITS = {"validation": ("validation", "valid", "dev", "val"), "test": ("test",)}  # in names of files beside "train"
 SEEDS = 20  # splits that are tried, until each label is in training
+PARAGRAPHS = 20  # divided by blank lines; of a corpus that has fewer each line is a text
 SMALL = 1000  # records, below which a fifth is tested on instead of a tenth
 
 
@@ -78,6 +79,10 @@ def corpus_of(given: str, encoding: str) -> Data:
     if path.is_dir() or re.search(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.\w+)?$", given) is None:
         coded = {} if encoding == "utf-8" else {"encoding": encoding}
         texts = _read(TextFiles(given, **coded))  # type: ignore[arg-type]
+        if len(texts) < PARAGRAPHS:
+            lines = _read(TextFiles(given, unit="line", **coded))  # type: ignore[arg-type]
+            if len(lines) > len(texts):
+                return Data("TextFiles", {"paths": given, "unit": "line"} | coded, lines, lines, None, splits)
         return Data("TextFiles", {"paths": given} | coded, texts, texts, None, splits)
     table = table_of(given, encoding)
     name = columns_of(table, {"text": None}, answers=False)["text"]

@@ -137,3 +137,11 @@ def test_other_refusals(tmp_path: Path, shared: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("text,label\ncafé noir,x\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"latin\.csv:2: not utf-8"):
         task_of(str(tmp_path / "latin.csv"), {}, "utf-8")
+
+
+def test_lines_without_blank_ones_between_are_texts(shared: Path, tmp_path: Path) -> None:
+    lines = [f"line {i} of a list" for i in range(50)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    corpus = corpus_of(str(tmp_path), "utf-8")
+    assert [record["text"] for record in corpus.records] == lines and corpus.settings["unit"] == "line"
+    assert "unit" not in corpus_of(str(shared / "wikitext2" / "test.txt"), "utf-8").settings
