@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -194,8 +195,12 @@ def test_killed_run_goes_on_to_the_same_corpus(
     while not first.exists():
         assert process.poll() is None
         time.sleep(0.002)
+    others = psutil.Process(process.pid).children(recursive=True)  # of datatrove, which outlive it
     process.kill()
     process.wait()
+    for other in others:
+        with suppress(psutil.NoSuchProcess):
+            other.kill()
     assert not (killed / "data").exists() and not (killed / "report.json").exists()
     done = first.stat().st_mtime_ns
     assert prepare({**settings, "executor": LOCAL, "folder": str(killed)}) == 0
