@@ -211,7 +211,7 @@ def test_config_file_names_line_and_key(text: str, told: str, refuse: Refuse) ->
         (["--config", "{model: {optimisation: {lrr: 3}}}"], "model.optimisation.lrr: not accepted; did you mean lr?"),
         (["--config", "nofile.yaml"], "nofile.yaml: no such file"),
         (["--config", "."], ".: Is a directory"),
-        (["quick"], "quick: not accepted"),
+        (["swift"], "swift: not accepted"),
     ],
 )  # fmt: skip
 def test_option_names_key(arguments: list[str], told: str, refuse: Refuse) -> None:
