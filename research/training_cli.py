@@ -77,10 +77,6 @@ class TrainingCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-            if self.run.wandb != "disabled" and type(self) is TrainingCLI and self.subcommand != "validate":
-                from research.callbacks.wandb_results import publish
-
-                publish(self.run, self.folder, self.dump, str(self.subcommand), self.datamodule.streams)
         except BaseException:
             finish(failed=True)
             self._remove_stillborn()
@@ -209,6 +205,13 @@ class TrainingCLI(LightningCLI):
     def _say(self, text: str) -> None:
         if not self.quiet:
             print(text, flush=True)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        super()._run_subcommand(subcommand)
+        if self.run.wandb != "disabled" and subcommand != "validate":
+            from research.callbacks.wandb_results import publish
+
+            publish(self.run, self.folder, self.dump, subcommand, self.datamodule.streams)
 
     def _name_of_config(self) -> str:
         files = self.config[self.subcommand].get("config") or []

@@ -118,7 +118,10 @@ def test_a_stopped_command_goes_on(
     command = ["predict", "--ckpt", str(run), "--input", str(source), "--output"]
     assert run_command([*command, str(whole)]) == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "research.cli", *command, str(out)], env=program.environment(), stderr=subprocess.PIPE
+        [sys.executable, "-m", "research.cli", *command, str(out)],
+        env=program.environment(),
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     until = time.monotonic() + 120
     while not (parts := [part for part in tmp_path.glob(".out*.part") if part.stat().st_size > 1000]):
