@@ -15,6 +15,7 @@ from research.checkpoints import LAST
 
 if TYPE_CHECKING:
     from research.data.stream_module import StreamDataModule
+    from research.evaluation.errors.answers import Answers
     from research.run import Run
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ def publish(
     """
     import wandb
 
+    from research.evaluation.errors.predictions import read_answers
+
     try:
         if wandb.run is None and not (command != "fit" and wandb_logger(run, folder, config)):
             return
@@ -46,7 +49,8 @@ def publish(
         if command == "test":
             experiment.summary.update(json.loads((folder / "test.json").read_text()))
         if command == "predict":
-            rows = [row for stream, module in streams.items() for row in errors(folder, stream, module)]
+            answers = read_answers(folder)
+            rows = [row for stream, given in answers.items() for row in errors(stream, given, streams[stream])]
             experiment.log({"test/errors": wandb.Table(columns=COLUMNS, data=rows)})
         results = wandb.Artifact(f"{name}-results", "results")
         for path in sorted(path for pattern in RESULTS for path in folder.glob(pattern)):
@@ -56,15 +60,11 @@ def publish(
         log.warning("W&B: %s: %s; all of it is in %s", type(error).__name__, str(error).splitlines()[0], folder)
 
 
-def errors(folder: Path, stream: str, module: "StreamDataModule") -> Iterator[list[Any]]:
+def errors(stream: str, answers: "Answers", module: "StreamDataModule") -> Iterator[list[Any]]:
     """Up to :data:`ROWS` rows of :data:`COLUMNS`: the surest wrong answers, or the worst by their kind's figure."""
     from research.evaluation.errors.answers import Judged, Scored
     from research.evaluation.errors.data import texts_of_split
-    from research.evaluation.errors.predictions import read_answers
 
-    answers = read_answers(folder).get(stream)
-    if answers is None:
-        return
     texts = texts_of_split(module, "test")
     if isinstance(answers, Judged):
         figures, order = answers.sure, np.flatnonzero(~answers.right)

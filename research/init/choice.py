@@ -55,13 +55,11 @@ class Choice:
 
     backbone: str
     family: str
-    language: str
     objectives: list[Objective]
     lengths: dict[str, int]
     max_target_length: int | None
     lr: float
     steps: int
-    epochs: float
     why: dict[str, str]
 
 
@@ -80,8 +78,7 @@ def choice(task: Data | None, corpus: Data | None, backbone: str | None) -> Choi
     main = task or corpus
     assert main is not None
     generates = task is not None and task.problem == "generate"
-    sample = spread(main.train)
-    language = language_of([record["text"] for record in sample])
+    language = language_of([record["text"] for record in spread(main.train)])
     published = WRITERS if generates else READERS if task else CONTINUED
     name = backbone or installed(published[language])
     student = _student(name, backbone is not None)
@@ -89,15 +86,17 @@ def choice(task: Data | None, corpus: Data | None, backbone: str | None) -> Choi
     if generates and family == "encoder":
         raise UserError(f"--backbone {name}: an encoder writes no texts, which {main.settings['paths']} asks for")
     why = {"student": "--backbone names it" if backbone else f"published, for {language} texts, small"}
-    unknown = _unknown(student, [record["text"] for record in sample])
+    streams = {name: data for name, data in (("task", task), ("texts", corpus)) if data is not None}
+    tokens = {name: _tokens(student, data, "text") for name, data in streams.items()}
+    unknown = _unknown(student, tokens[next(iter(streams))])
     if unknown > UNKNOWN:
         why["student"] += f"; {unknown:.0%} of the tokens are unknown to it: name one of the language by --backbone"
     lengths, cut = {}, []
-    for stream, data in (("task", task), ("texts", corpus)):
-        if data is not None:
-            lengths[stream], share = _length(student, data, WINDOW if stream == "texts" and task else LONGEST)
-            parted = "divides" if stream == "texts" else "cuts"
-            cut.append(f"{stream} {lengths[stream]}, which {parted} {share:.0%}")
+    for stream, data in streams.items():
+        most = WINDOW if stream == "texts" and task else LONGEST
+        lengths[stream], share = _length(student, data, tokens[stream], most)
+        parted = "divides" if stream == "texts" else "cuts"
+        cut.append(f"{stream} {lengths[stream]}, which {parted} {share:.0%}")
     target = _target_length(student, main) if generates else None
     if target is not None and family == "decoder":
         lengths["task"] = min(lengths["task"] + target, student.max_length or 10**9)
@@ -105,9 +104,7 @@ def choice(task: Data | None, corpus: Data | None, backbone: str | None) -> Choi
     epochs = 3 if len(main.train) >= 2000 else 10
     steps = max(math.ceil(epochs * len(main.train) / BATCH), LEAST_STEPS)
     why["steps"] = f"{steps * BATCH / len(main.train):.1f} passes over {len(main.train):,} training rows"
-    return Choice(
-        name, family, language, _objectives(task, corpus, family), lengths, target, RATES[family], steps, epochs, why
-    )
+    return Choice(name, family, _objectives(task, corpus, family), lengths, target, RATES[family], steps, why)
 
 
 def spread(records: Sequence[Any]) -> list[Any]:
@@ -125,25 +122,29 @@ def _student(name: str, asked: bool) -> Student:
     return student
 
 
-def _unknown(student: Student, texts: Sequence[str]) -> float:
-    ids = [one for text in encode(student.tokenizer, texts) for one in text]
+def _tokens(student: Student, data: Data, column: str) -> list[Any]:
+    """The ids of a sample of the records trained on."""
+    return list(encode(student.tokenizer, [record[column] for record in spread(data.train)]))
+
+
+def _unknown(student: Student, tokens: Sequence[Any]) -> float:
+    ids = [one for text in tokens for one in text]
     return ids.count(student.tokenizer.unk_token_id) / max(len(ids), 1)
 
 
-def _length(student: Student, data: Data, most: int) -> tuple[int, float]:
+def _length(student: Student, data: Data, tokens: Sequence[Any], most: int) -> tuple[int, float]:
     """The percentile of whole texts or pairs, special tokens included, as a multiple of 8; and the share beyond it."""
-    sample = spread(data.train)
-    counts = np.array([len(ids) for ids in encode(student.tokenizer, [record["text"] for record in sample])])
-    pair = "text_pair" in sample[0]
+    counts = np.array([len(ids) for ids in tokens])
+    pair = "text_pair" in data.train[0]
     if pair:
-        counts += [len(ids) for ids in encode(student.tokenizer, [record["text_pair"] for record in sample])]
+        counts += [len(ids) for ids in _tokens(student, data, "text_pair")]
     counts += student.family.overhead(pair)
     length = min(_rounded(np.percentile(counts, PERCENTILE)), student.max_length or most, most)
     return length, float((counts > length).mean())
 
 
 def _target_length(student: Student, data: Data) -> int:
-    counts = [len(ids) for ids in encode(student.tokenizer, [record["target"] for record in spread(data.train)])]
+    counts = [len(ids) for ids in _tokens(student, data, "target")]
     return min(_rounded(np.percentile(counts, PERCENTILE) + 1), (student.max_length or 512) // 2)
 
 
