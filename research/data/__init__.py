@@ -1,7 +1,8 @@
 """Sources, corpora, tasks and the mixture. Each is imported when it is asked for: most commands need a few."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from research.lazy import importer
 
 if TYPE_CHECKING:
     from research.data.corpus import CorpusDataModule
@@ -31,8 +32,4 @@ MODULES = {
     "TaskDataModule": "task",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__ = importer(__name__, MODULES)

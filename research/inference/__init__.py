@@ -1,7 +1,8 @@
 """From a trained student to answers. Each is imported when it is asked for: help on a command needs no model."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from research.lazy import importer
 
 if TYPE_CHECKING:
     from research.inference.loading import load
@@ -11,8 +12,4 @@ __all__ = ["Model", "load"]
 
 MODULES = {"Model": "model", "load": "loading"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__ = importer(__name__, MODULES)

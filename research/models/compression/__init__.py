@@ -1,7 +1,8 @@
 """Ways to make a backbone smaller, which ``model.student.compression`` lists. Each is imported when it is asked for."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from research.lazy import importer
 
 if TYPE_CHECKING:
     from research.models.compression.factorised_embedding import FactorisedEmbedding
@@ -35,8 +36,4 @@ MODULES = {
     "SharedLayers": "shared_layers",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__ = importer(__name__, MODULES)
