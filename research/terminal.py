@@ -149,6 +149,7 @@ def quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*data pointer of FakeTensor.*",  # plan counts with them
         ".*barebones=True.*",
+        ".*will save all targets and predictions in the buffer.*",  # figures of a rank need them all
         ".*sync_dist=True.*",  # results are synchronised by their metrics
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentError
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -27,7 +26,7 @@ from research.callbacks.wandb_log import finish
 from research.checkpoints.reading import first_sound, load_checkpoint, run_of
 from research.checkpoints.shards import described
 from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
-from research.config_errors import Refused, build, parse_error, refusal
+from research.config_errors import Refused, build, parsing, refusal
 from research.credentials import check_credentials
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
@@ -37,6 +36,7 @@ from research.precision import check_precision
 from research.privacy.checks import check_trainer
 from research.run import CHOSEN, Run, loggers
 from research.sharding import check_sharded, is_sharded
+from research.trainer_values import check_values
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +103,9 @@ class TrainingCLI(LightningCLI):
                     action._typehint = hint  # type: ignore[attr-defined]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        try:
+        with parsing(self.arguments, self._parser(self.arguments[0])._actions):
             super().parse_arguments(parser, args)
-        except (ArgumentError, UnicodeDecodeError) as error:
-            options = [action.dest for action in self._parser(self.arguments[0])._actions]
-            raise parse_error(str(error), self.arguments, options) from error
+        check_values(self.config[self.config.subcommand])
 
     def instantiate_classes(self) -> None:
         try:
@@ -179,6 +177,7 @@ class TrainingCLI(LightningCLI):
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
         given, mixture = trainer.get("callbacks") or [], MixtureLog()
+        given = given if isinstance(given, list) else [given]
         checkpoint_io = AsyncCheckpointIO() if self.run.checkpoint_async else AtomicCheckpointIO()
         trainer["callbacks"] = [
             *given,
@@ -195,7 +194,7 @@ class TrainingCLI(LightningCLI):
         trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)
         try:
             made = Trainer(**trainer)
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, TypeError, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
         check_launch(started, made.num_devices, made.num_nodes)
         check_trainer(self.model, made)

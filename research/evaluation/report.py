@@ -1,6 +1,5 @@
 """``report RUN...``: runs side by side, finished or not, as logged: a table, what looks wrong, and a page."""
 
-import argparse
 import json
 import os
 import textwrap
@@ -8,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from research.arguments import Parser
 from research.errors import UserError
 from research.evaluation.diagnosis import diagnose
 from research.evaluation.run_log import RunLog
@@ -76,7 +76,7 @@ def shown(value: float | None) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the table of the runs named on the command line and what looks wrong, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m research.cli report", description=__doc__)
+    parser = Parser(prog="python -m research.cli report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--newest", action="store_true", help="of each RUN the newest version: RUN, RUN-2, RUN-3 ...")
     parser.add_argument("--json", action="store_true", help="print figures and findings as JSON, and write no page")

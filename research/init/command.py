@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from research.arguments import Parser
 from research.errors import UserError
 from research.files import write_whole
 
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.cli init", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m research.cli init", description=__doc__)
     parser.add_argument("--task", metavar="FILE", help="labelled rows: .csv, .tsv, .jsonl or .parquet")
     parser.add_argument("--corpus", metavar="TEXTS", help="unlabelled text: a folder of .txt, a file or a glob")
     parser.add_argument("--output", default="exp.yaml", metavar="FILE", help="of the config (exp.yaml)")
