@@ -8,12 +8,27 @@ from typing import Any, NoReturn
 
 from research.errors import UserError
 
+SHOW = "\0parser"  # in place of arguments: what no shell can give
+
+
+class Shown(BaseException):
+    """Raised with the parser of a command that is asked to :data:`SHOW` it."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.parser = parser
+
 
 class Parser(argparse.ArgumentParser):
     """Options are written out in full, and what is wrong with them is a :class:`UserError`, not a page of usage."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args and args[-1] == SHOW:
+            raise Shown(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises:

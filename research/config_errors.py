@@ -4,13 +4,13 @@ import importlib
 import inspect
 import pydoc
 import re
-from argparse import SUPPRESS, Action, ArgumentError
+from argparse import SUPPRESS, ArgumentError, ArgumentParser
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from research.arguments import nearest, refused
+from research.arguments import SHOW, Shown, nearest, refused
 from research.config_settings import Setting, settings_of
 from research.errors import UserError
 
@@ -61,17 +61,19 @@ def refusal(refused: Refused, config: Mapping[str, Any]) -> UserError:
 
 
 @contextmanager
-def parsing(arguments: list[str], actions: Iterable[Action]) -> Iterator[None]:
-    """While jsonargparse reads the ``arguments`` of a command with these ``actions``, it refuses them in one line.
+def parsing(arguments: list[str], parser: ArgumentParser) -> Iterator[None]:
+    """While jsonargparse reads the ``arguments`` of a command by its ``parser``, it refuses them in one line.
 
     Raises:
         UserError: naming file, line and key, where they are known.
     """
+    if arguments[-1] == SHOW:
+        raise Shown(parser)
     deque(settings_of(arguments), maxlen=0)
     try:
         yield
     except (ArgumentError, UnicodeDecodeError) as error:
-        known = [a.dest for a in actions if a.help != SUPPRESS and not a.dest.endswith("help")]
+        known = [a.dest for a in parser._actions if a.help != SUPPRESS and not a.dest.endswith("help")]
         raise parse_error(str(error), arguments, known) from error
 
 

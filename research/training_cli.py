@@ -103,7 +103,7 @@ class TrainingCLI(LightningCLI):
                     action._typehint = hint  # type: ignore[attr-defined]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        with parsing(self.arguments, self._parser(self.arguments[0])._actions):
+        with parsing(self.arguments, self._parser(self.arguments[0])):
             super().parse_arguments(parser, args)
         check_values(self.config[self.config.subcommand])
 

@@ -137,7 +137,7 @@ class Grid:
         parser.add_argument("--config", action="config")
         parser.add_class_arguments(cls)
         arguments = ["--config", str(path), *options]
-        with parsing(["ablate", *arguments], parser._actions):
+        with parsing(["ablate", *arguments], parser):
             config = parser.parse_args(arguments)
         try:
             made = parser.instantiate(config, instantiators=[(build, object, True)]).as_dict()

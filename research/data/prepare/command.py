@@ -40,7 +40,7 @@ def _main(arguments: list[str]) -> int:
     parser = ArgumentParser(prog="python -m research.cli data prepare", exit_on_error=False, description=__doc__)
     parser.add_argument("--config", action="config", help="YAML file with these settings; several compose")
     parser.add_class_arguments(Preparation)
-    with parsing(["prepare", *arguments], parser._actions):
+    with parsing(["prepare", *arguments], parser):
         config = parser.parse_args(arguments)
     settings: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
     try:

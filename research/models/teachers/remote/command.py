@@ -13,7 +13,7 @@ def run(kind: type[Job], name: str, arguments: list[str]) -> int:
     parser.add_argument("--config", action="config", help="YAML file with these settings; several compose")
     parser.add_argument("--estimate", type=bool, default=False, help="say what it costs at most, and ask nothing")
     parser.add_class_arguments(kind)
-    with parsing([name, *arguments], parser._actions):
+    with parsing([name, *arguments], parser):
         config = parser.parse_args(arguments)
     try:
         made = parser.instantiate(config, instantiators=[(build, object, True)]).as_dict()
