@@ -148,12 +148,12 @@ def class_of(given: dict[str, Any]) -> Any:
 
 
 def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
-    """Measure the folder and the student as it was; the table, which is written into the folder."""
+    """Measure the folder and the student as it was, and write the table into the folder; it is given for a terminal."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.results import commit
     from research.compression.folder import methods_of, size_of, write_folder
-    from research.compression.table import Row, as_json, markdown, measured, parameters, plot, quality
+    from research.compression.table import Row, as_json, as_text, markdown, measured, parameters, plot, quality
     from research.evaluation.errors.data import texts_of_split
     from research.files import write_whole
     from research.inference.decisions.scored import check_split, data_of
@@ -179,4 +179,4 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
     write_whole(folder / "compression.json", json.dumps(made, indent=1) + "\n")
     write_whole(folder / "compression.md", f"{table}\n\nMade by `{line}`, commit {made['commit']}.\n")
     plot(rows, figure, folder / "compression.png")
-    return table
+    return as_text(rows, f"{figure} ({chosen.split})")

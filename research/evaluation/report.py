@@ -14,6 +14,7 @@ from research.evaluation.run_log import RunLog
 from research.run import Run
 
 COLUMNS = 80
+NAME = 39  # characters of a name: the figure's and a run's, with two spaces between them, fit into a line
 
 
 def figures(folder: Path) -> dict[str, float]:
@@ -42,8 +43,11 @@ def figures_of(log: RunLog) -> dict[str, float]:
 
 
 def table(columns: Mapping[str, Mapping[str, float]]) -> str:
-    """A text table: a row a figure, a column a run; ``-`` where a run has no such figure."""
-    cells = [["", *columns], *([name, *row] for name, row in cells_of(columns.values()).items())]
+    """A text table: a row a figure, a column a run; ``-`` where a run has no such figure. Long names are cut."""
+    from research.data.inspect.layout import clip
+
+    named = cells_of(columns.values())
+    cells = [["", *(clip(name, NAME) for name in columns)], *([clip(name, NAME), *row] for name, row in named.items())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
              for row in cells]  # fmt: skip
