@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import yaml
 from lightning import Trainer
-from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -21,6 +21,7 @@ from research.callbacks.checkpoint import ResumeCheckpoint
 from research.callbacks.metrics_log import MetricsLog
 from research.callbacks.mixture_log import MixtureLog
 from research.callbacks.predictions import Predictions
+from research.callbacks.progress import progress
 from research.callbacks.summary import Summary
 from research.callbacks.wandb_log import finish
 from research.checkpoints.reading import first_sound, load_checkpoint, run_of
@@ -188,7 +189,7 @@ class TrainingCLI(LightningCLI):
             *([Predictions(self.folder, self._say)] if self.subcommand == "predict" else []),
         ]
         if trainer.get("enable_progress_bar") is not False:
-            trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
+            trainer["callbacks"].append(progress())
         trainer["plugins"] = [*(trainer.get("plugins") or []), checkpoint_io, *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)

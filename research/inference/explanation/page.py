@@ -104,7 +104,7 @@ def _layers(rows: Sequence[Sequence[float]], read: Sequence[str]) -> str:
     figure, (axes,) = panels(1, 1 + 0.3 * len(rows))
     shares = weights / np.abs(weights).max(1, keepdims=True).clip(1e-12)
     image = axes.imshow(shares, "PuOr", vmin=-1, vmax=1, aspect="auto")
-    figure.colorbar(image, label="share of the layer's largest weight")
+    figure.colorbar(image).set_label("weight, of the largest", fontsize=7)
     axes.set(xlabel="token", ylabel="layer", yticks=range(len(rows)))
     axes.set_xticks(range(len(read)), [plain(token) for token in read], rotation=90, fontsize=7)
     return svg(figure)
