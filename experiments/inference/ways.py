@@ -26,6 +26,9 @@ def ways_of(checkpoint: Path, work: Path, examples: Examples, only: Collection[s
     given = Given(load(checkpoint), TASK)
     read, labels = reader_of(given), list(given.model.tasks[TASK].labels)
     made: dict[str, Callable[[], Ask]] = {
+        "predict": lambda: of_model(checkpoint, "32"),
+        "predict, bfloat16": lambda: of_model(checkpoint, "bf16"),
+        "predict, int8": lambda: of_model(checkpoint, "int8"),
         "float32": lambda: of_torch(Graph(given), read),
         "bfloat16": lambda: of_torch(narrow(Graph(given)), read),
         "int8": lambda: of_torch(quantised(Graph(given)), read),
@@ -35,8 +38,13 @@ def ways_of(checkpoint: Path, work: Path, examples: Examples, only: Collection[s
         "early exit": lambda: EarlyExit(Graph(given), read, examples),
     }
     if not native_bfloat16():
-        del made["bfloat16"]
+        del made["bfloat16"], made["predict, bfloat16"]
     return {name: make() for name, make in made.items() if only is None or name in only}
+
+
+def of_model(checkpoint: Path, precision: Any) -> Ask:
+    model = load(checkpoint, precision=precision, reordered=True)
+    return lambda texts: torch.from_numpy(model.logits(texts, TASK)).softmax(-1).numpy()
 
 
 def of_torch(graph: torch.nn.Module, read: Any) -> Ask:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from research.ablation.reporting import statistics
-from research.ablation.results import commit
+from research.ablation.results import Results, commit
 from research.files import write_whole
 from research.terminal import run_command
 
@@ -53,12 +53,16 @@ def trained(name: str, seed: int, *config: str) -> Path:
     return folder
 
 
-def private(stream: str, epsilon: float | None) -> list[str]:
-    """The options of an arm that may spend so much."""
-    if epsilon is None:
-        return []
-    given = {"streams": [stream], "epsilon": epsilon, "delta": DELTA, "repeatable": True}
-    return ["--model.privacy", json.dumps(given)]
+def chosen(part: str, epsilon: float | None) -> list[str]:
+    """The rates and privacy of an arm that may spend so much: the best on the development split in tuning/."""
+    found = Results.read(HERE / "tuning" / part / "results.jsonl")
+    (metric, direction), *_ = found.header["metrics"].items()
+    runs = [run for run in found.runs if run["arm"]["privacy"].split(",")[0] == named(epsilon)]
+    if undone := [run["key"] for run in runs if run["status"] != "done"]:
+        sys.exit(f"tuning is not finished: {len(undone)} of {len(runs)} runs; `{found.header['command']}`")
+    options = sorted(runs, key=lambda run: run["metrics"][metric], reverse=direction == "max")[0]["options"]
+    pairs = zip(options[::2], options[1::2], strict=True)
+    return [part for name, value in pairs if name.startswith("--model.") for part in (name, value)]
 
 
 def figures(folder: Path) -> Figures:
@@ -81,7 +85,7 @@ def questions(hybrid: bool, epsilon: float | None, seed: int) -> Figures:
     config = ["--config", str(HERE / "questions.yaml")]
     if hybrid:
         config += ["--config", str(HERE / "hybrid.yaml"), "--data.streams.wiki", (HERE / "wiki.yaml").read_text()]
-    config += ["--data.streams.questions.init_args.split_seed", str(seed), *private("questions", epsilon)]
+    config += ["--data.streams.questions.init_args.split_seed", str(seed), *chosen("questions", epsilon)]
     folder = trained(f"questions-{'hybrid' if hybrid else 'alone'}-{epsilon}-{seed}", seed, *config)
     checkpoint = folder / "checkpoints" / "last.ckpt"
     model = load(checkpoint)
@@ -137,7 +141,7 @@ def messages(once: bool, epsilon: float | None, seed: int) -> Figures:
     from research.privacy.attacks import exposure, membership, text_losses
 
     secrets, members, others = plant(seed)
-    config = ["--config", str(HERE / "messages.yaml"), *private("messages", epsilon)]
+    config = ["--config", str(HERE / "messages.yaml"), *chosen("messages", epsilon)]
     paths = {name: RUNS / "data" / f"{name}-{seed}.jsonl" for name in ("messages", "dev", "test")}
     paths |= {"messages": without_duplicates(seed)} if once else {}
     for split, part in (("source", "messages"), ("validation", "dev"), ("test", "test")):

@@ -71,7 +71,7 @@ def answered(chosen: argparse.Namespace, settings: dict[str, Any], read: Iterato
     from research.inference import load
 
     model = load(chosen.ckpt, chosen.device, chosen.precision, chosen.compile, chosen.tokens,
-                 chosen.decisions, chosen.exit_below)  # fmt: skip
+                 chosen.decisions, chosen.exit_below, reordered=True)  # fmt: skip
     places, asked = tee(read)
     answers: Iterator[dict[str, Any]]
     if chosen.embed:

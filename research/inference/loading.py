@@ -13,6 +13,7 @@ from research.inference.early_exit import exits
 from research.inference.model import Model
 from research.models.checkpoint import Trained
 from research.models.compression.integers import Integers, in_integers
+from research.models.reordered import reorder
 from research.objectives.base import Objective
 from research.precision import native_bfloat16
 
@@ -38,6 +39,7 @@ def load(
     tokens: int = TOKENS,
     decisions: bool = True,
     exit_below: float | None = None,
+    reordered: bool = False,
 ) -> Model:
     """The student of a run, in evaluation mode, with all that it needs to answer.
 
@@ -51,6 +53,8 @@ def load(
         decisions: answer by what ``calibrate`` has left beside the checkpoint, if it has.
         exit_below: let a text leave at the first layer whose classifier (:class:`research.objectives.EarlyExits`) has
             an entropy below this, in nats; decisions, which are made for the last layer, are then passed over.
+        reordered: let the model only answer, faster where few texts are asked at once: on the CPU its linear maps are
+            :class:`research.models.reordered.Reordered`, which have no gradients.
 
     Raises:
         UserError: if it cannot be read, its decisions do not fit it, or the device or precision is not there.
@@ -88,6 +92,8 @@ def load(
         student.model.to(torch.bfloat16)  # type: ignore[union-attr]  # heads read pooled states, which are float32
     if precision == "int8" and not in_integers(student.model):  # type: ignore[arg-type]
         Integers(8).apply(student.model, student.family)
+    if reordered and device == "cpu" and not compile and torch.backends.mkldnn.is_available():
+        reorder(student.model)
     if compile:
         student.model.base_model.compile(dynamic=True)  # type: ignore[union-attr]
     decided = read(checkpoint, streams, student.width) if decisions and exit_below is None else {}

@@ -43,7 +43,7 @@ class Settings:
         """Raises:
         UserError: for a checkpoint or neighbours that cannot be read.
         """
-        model = load(self.ckpt, device, self.precision, self.compile, self.tokens)
+        model = load(self.ckpt, device, self.precision, self.compile, self.tokens, reordered=True)
         model.take_markup_as_text()
         near = self.neighbours and Neighbours(model, self.ckpt, self.neighbours, self.text, self.label)
         return Asked(model, near or None)

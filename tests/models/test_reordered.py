@@ -1,0 +1,30 @@
+"""Reordered weights: the same answers of each family, by weights that can still be read."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from research.models import Student
+from research.models.compression.maps import expand
+from research.models.reordered import Reordered, reorder
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_answers_are_those_of_torch(tiny: Callable[..., Student], kind: str, dtype: torch.dtype) -> None:
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("the processor does not multiply bfloat16")
+    plain = tiny(kind).model.eval().to(dtype)
+    model = copy.deepcopy(plain)
+    reorder(model)
+    ids = torch.arange(5, 27).view(2, 11)
+    given = {"input_ids": ids} | ({"decoder_input_ids": ids[:, :4]} if plain.config.is_encoder_decoder else {})
+    near = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(model(**given).logits, plain(**given).logits, **near)
+    assert sum(isinstance(module, Reordered) for module in model.modules()) >= 8
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    expand(model)
+    for (name, weight), (_, first) in zip(model.named_parameters(), plain.named_parameters(), strict=True):
+        assert torch.equal(weight, first) or torch.equal(weight.T, first), name
