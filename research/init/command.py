@@ -8,6 +8,7 @@ import argparse
 import shlex
 import tempfile
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from research.arguments import Parser
@@ -92,13 +93,15 @@ def told(output: Path, chosen: "Choice", task: "Data | None", corpus: "Data | No
     cost = "" if run["cost"] is None else f", cost {run['cost']:.2f}"
     fits = "fits" if one["fits"] else "DOES NOT FIT: lower batch_size or max_length"
     stem = output.stem
-    return [
-        *lines,
+    lines += [
         f"length      {chosen.why['length']}",
         f"steps       {chosen.steps:,} of batches of {BATCH}: {chosen.why['steps']}",
         f"rate        {chosen.lr:g}, up for a tenth of the steps and then linearly down",
         f"here        at most {duration(run['seconds'])} if all rows are full{cost}; {shown(one['total'], 'B')}"
         f" of memory of {shown(plan['device']['memory'], 'B')}: {fits}",
+    ]
+    return [
+        *(fill(line, 80, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False) for line in lines),
         "",
         f"written to {output}. Next:",
         f"  python -m research.cli fit --config {output}",
