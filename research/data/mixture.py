@@ -173,6 +173,7 @@ class MixtureDataModule(LightningDataModule):
         for position in range(len(batches)):
             with torch.device("cpu"):
                 batch = batches[position]
+            assert batch is not None
             yield batch
 
     def _held_out(self, split: str, *views: View) -> CombinedLoader:
