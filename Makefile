@@ -3,7 +3,7 @@ INSTALLED := .venv/installed
 SPHINX := $(BIN)/python -m sphinx --conf-dir docs --fail-on-warning --keep-going --fresh-env --quiet --doctree-dir build/doctrees
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint docs links audit format clean
+.PHONY: help quickstart test lint docs notebooks links audit format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lint: $(INSTALLED) docs ## check style, format, types, the code for what is unsa
 
 docs: $(INSTALLED) ## build the documentation into site/; a warning or a broken link inside it is an error
 	$(SPHINX) . site
+
+notebooks: $(INSTALLED) ## execute the notebooks, and write what they show into them
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 links: $(INSTALLED) ## look up the links that lead out of the documentation; needs a network
 	$(SPHINX) --builder linkcheck . build/links

@@ -21,7 +21,7 @@ version = release = research.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # The source is the repository, so that links between its documents are the same here as where the code is read.
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**", "experiments/**.md", "research/**.md"]
+include_patterns = ["*.md", "docs/**", "experiments/**.md", "notebooks/**.md", "research/**.md"]
 exclude_patterns = [".*", "data", "runs", "prepared", "site", "tests", "wandb", "**/__pycache__"]
 
 myst_heading_anchors = 4

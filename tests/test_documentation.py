@@ -75,6 +75,18 @@ def test_figures_in_the_documents_are_those_of_the_results(page):
             assert row in results, (name, row)
 
 
+def test_the_plan_in_the_questions_is_what_its_command_prints(monkeypatch, capsys):
+    from research.terminal import run_command
+
+    page = (ROOT / "docs" / "faq.md").read_text()
+    shown = re.search(r"^    python -m research.cli (plan [^\n]*)\n\n```text\n(.*?)```", page, re.S | re.M)
+    assert shown is not None
+    monkeypatch.chdir(ROOT)
+    assert run_command(shown[1].split()) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in shown[2].splitlines() if line not in printed] == []
+
+
 def named_by_configs():
     """The objectives, weightings and teachers that a config can name: every class of these rooms that can be made."""
     found = {}
