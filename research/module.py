@@ -120,7 +120,7 @@ class HybridModule(LightningModule):
     def on_train_start(self) -> None:
         if self.privacy is not None:
             batches = self.total_steps * self.trainer.accumulate_grad_batches
-            self.privacy.begin(self, self.trainer.datamodule.private, batches)  # type: ignore[attr-defined]
+            self.privacy.begin(self, self._data.private, batches)
 
     def training_step(self, batch: dict[str, Batch | None], batch_idx: int) -> Tensor:
         progress = min(self.trainer.global_step / self.total_steps, 1.0)
@@ -183,8 +183,7 @@ class HybridModule(LightningModule):
         self._measure(batch, "test", dataloader_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        stream = data.held_out_streams("test")[dataloader_idx]
+        stream = self._data.held_out_streams("test")[dataloader_idx]
         reading = [o for _, o in self._objectives() if o.stream == stream]
         logits = (o.class_logits(Step({stream: batch}, self.student, None, {stream: o.views()})) for o in reading)
         return predict(
@@ -222,18 +221,13 @@ class HybridModule(LightningModule):
             raise UserError("trainer: set max_steps or max_epochs; weights and learning rate follow the run's length")
         return max(int(steps), 1)
 
+    @property
+    def _data(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
     def _read(self, stream: str, *views: View, split: str = "train") -> Iterator[Batch]:
         """One pass over a stream's batches, on the device, in the given views."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if stream not in data.held_out_streams(split) and split != "train":
-            return
-        with torch.device("cpu"):  # Lightning may have made another the default
-            batches = data.streams[stream].stream(split)
-        batches.views = list(views)
-        for position in range(len(batches)):
-            with torch.device("cpu"):
-                batch = batches[position]
-            yield batch.to(self.trainer.strategy.root_device)
+        return (batch.to(self.trainer.strategy.root_device) for batch in self._data.read(stream, views, split))
 
     def _asked(self) -> Iterator[tuple[View, Tokens, tuple[str, ...]]]:
         """What the objectives will ask the teacher in one pass: views of the batches, and streams whose classes."""
@@ -265,16 +259,14 @@ class HybridModule(LightningModule):
         return 0.0 * torch.stack([p.sum() for p in self.student.parameters() if p.requires_grad]).sum()
 
     def _measure(self, batch: Batch, split: str, dataloader_idx: int) -> None:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        stream = data.held_out_streams(split)[dataloader_idx]
+        stream = self._data.held_out_streams(split)[dataloader_idx]
         reading = {name: o for name, o in self._objectives() if o.stream == stream}
         step = Step({stream: batch}, self.student, self.teacher, views_of(reading), reads_of(reading))
         for objective in reading.values():
             objective.measure(step)
 
     def _log_results(self, split: str) -> dict[str, float]:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        held_out = data.held_out_streams(split)
+        held_out = self._data.held_out_streams(split)
         reading = {name: o for name, o in self._objectives() if o.stream in held_out}
         results = {f"{split}/{name}/{k}": v for name, o in reading.items() for k, v in o.results().items()}
         self.log_dict(results, logger=False)

@@ -55,8 +55,8 @@ def check_shares(**settings: float) -> None:
 
 
 def progress(step: float, start: float, end: float) -> float:
-    """How far ``step`` has come from ``start`` to ``end``, in [0, 1]; 1 where the two coincide."""
-    return min(1.0, max(0.0, (step - start) / (end - start))) if end > start else 1.0
+    """How far ``step`` >= ``start`` has come from there to ``end``, in [0, 1]; 1 where the two coincide."""
+    return min(1.0, (step - start) / (end - start)) if end > start else 1.0
 
 
 def between(first: float, last: float, x: float) -> float:

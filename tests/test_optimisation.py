@@ -177,19 +177,19 @@ def test_clips_gradients_under_mixed_precision() -> None:
 @pytest.mark.parametrize(
     ("settings", "key"),
     [
-        ({"lr": 0.0}, "lr"),
-        ({"lr": math.nan}, "lr"),
-        ({"weight_decay": -0.1}, "weight_decay"),
-        ({"betas": (0.9, 1.0)}, "betas"),
-        ({"eps": 0.0}, "eps"),
-        ({"layer_decay": 1.1}, "layer_decay"),
-        ({"layer_decay": 0.0}, "layer_decay"),
-        ({"head_lr": -1.0}, "head_lr"),
+        *(({key: value}, key) for key in ("lr", "head_lr", "eps") for value in (-1.0, 0.0, math.inf, math.nan)),
+        *(({"weight_decay": value}, "weight_decay") for value in (-0.1, math.inf, math.nan)),
+        *(({"betas": betas}, "betas") for betas in ((0.9, 1.0), (1.0, 0.9), (-0.1, 0.9))),
+        *(({"layer_decay": value}, "layer_decay") for value in (0.0, 1.1, math.nan)),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings: dict, key: str) -> None:
     with pytest.raises(UserError, match=rf"^model\.optimisation\.{key} is"):
         Optimisation(**settings)
+
+
+def test_the_ends_of_a_range_are_in_it() -> None:
+    Optimisation(weight_decay=0, betas=(0, 0), layer_decay=1)
 
 
 def test_refuses_an_endless_run_and_a_frozen_model() -> None:

@@ -103,9 +103,6 @@ class Batch:
         return int(next(iter(self.views.values())).mask.sum())
 
 
-StreamBatches = Mapping[str, Batch]
-
-
 def same_inputs(views: Mapping["View", Tokens]) -> dict["View", "View"]:
     """For each view that shows a student no more than the one beside it does, that one."""
     beside = {view: other for view in views if (other := view.beside()) is not None and other in views}

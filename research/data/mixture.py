@@ -1,12 +1,15 @@
 """The mixture owns the named corpora and tasks and merges their loaders."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
+from research.data.batch import Batch
 from research.data.loader import ResumableLoader, WindowLoader, outlive_signals, window
 from research.data.poisson import Poisson
 from research.data.sampling import Joint, Sampling, Turns
@@ -159,6 +162,19 @@ class MixtureDataModule(LightningDataModule):
     def held_out_streams(self, split: str) -> list[str]:
         """The streams that have such a split, in the order of the loader."""
         return [name for name, stream in self.streams.items() if split in stream.rows and len(stream.rows[split][1])]
+
+    def read(self, stream: str, views: Sequence[View], split: str = "train") -> Iterator[Batch]:
+        """One pass over a stream's batches in the given views, on the CPU; nothing of a split that it does not have."""
+        if split != "train" and stream not in self.held_out_streams(split):
+            return
+        with torch.device("cpu"):  # Lightning may have made another the default
+            batches = self.streams[stream].stream(split)
+        batches.views = list(views)
+        for position in range(len(batches)):
+            with torch.device("cpu"):
+                batch = batches[position]
+            assert batch is not None
+            yield batch
 
     def _held_out(self, split: str, *views: View) -> CombinedLoader:
         trainer = self.trainer

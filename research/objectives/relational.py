@@ -24,9 +24,9 @@ def angles(x: Tensor) -> Tensor:
     least = torch.finfo(x.dtype).eps ** 0.5 * float(x.detach().abs().max())
     towards = F.normalize(x[None] - x[:, None], dim=-1, eps=least)  # (N at j, N to i, H)
     every = torch.arange(len(x), device=x.device)
-    i, j, k = torch.meshgrid(every, every, every, indexing="ij")
+    j, i, k = torch.meshgrid(every, every, every, indexing="ij")
     different = (i != j) & (j != k) & (i != k)
-    return (towards @ towards.mT).transpose(0, 1)[different]
+    return (towards @ towards.mT)[different]
 
 
 def relational_loss(student: Tensor, teacher: Tensor, distance: float, angle: float) -> Tensor:

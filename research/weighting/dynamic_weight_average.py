@@ -14,7 +14,7 @@ class DynamicWeightAverage(Adaptive):
     """``w_i = K exp(r_i / T) / sum_j exp(r_j / T)``, ``r_i = L_i(t-1) / L_i(t-2)`` (Liu et al. 2019, arXiv:1803.10704).
 
     L_i(t) is the mean loss of block t, where the paper has epochs. A block without the objective is passed over,
-    and r_i is 1 until there are two with it.
+    and r_i is 1 until there are two with it, and where the first of them has a loss of 0.
 
     Args:
         weights: the planned ones, as for :class:`research.weighting.Scheduled`.

@@ -122,6 +122,19 @@ def test_accumulated_and_scaled(parts: int) -> None:
     torch.testing.assert_close(flat(list(toy.parameters())), 2.0**16 * once)
 
 
+def test_the_gramian_is_that_of_the_weighted_losses_whatever_the_scale() -> None:
+    """Aggregators tell gradients that are nearly 0 by its size, which a gradient scaler must not change."""
+    toy = Toy()
+    weighting, seen = built(toy), list[Tensor]()
+    weighting.aggregator.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    for scale in (1.0, 2.0**16):
+        weighting.backward(scale * weighting(toy.losses(), 0.0)[0])
+    rows = jacobian(toy.losses(), list(toy.trunk.parameters()), WEIGHTS)
+    for gramian in seen:
+        torch.testing.assert_close(gramian, rows @ rows.T)
+    assert len(seen) == 2
+
+
 def test_steps_that_lack_objectives() -> None:
     toy = Toy()
     weighting = built(toy)

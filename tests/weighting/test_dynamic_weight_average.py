@@ -54,6 +54,16 @@ def test_an_objective_that_misses_a_block() -> None:
     assert [w.item() for w in weights.values()] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("later", [0.0, 2.0])
+def test_a_loss_that_was_zero(later: float) -> None:
+    weighting = built(every=1, temperature=1.0)
+    weighting(losses([0.0, 4.0, 3.0]), 0.0)
+    weighting(losses([later, 2.0, 3.0]), 0.0)
+    weights = weighting(losses([1.0, 1.0, 1.0]), 0.0)[1]
+    total = math.exp(0.5) + 2 * math.e
+    assert [w.item() for w in weights.values()] == pytest.approx([3 * math.exp(r) / total for r in (1.0, 0.5, 1.0)])
+
+
 def test_planned_weights_multiply() -> None:
     loss, weights = built(weights={"a": 0.5})(losses([4.0, 1.0, 1.0]), 0.0)
     assert loss.item() == 4.0 and weights["a"].item() == 0.5

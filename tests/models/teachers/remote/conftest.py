@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -94,10 +95,14 @@ def running(command: list[str], port: int, log: Path, patience: float = 120) -> 
             if process.poll() is not None:
                 raise RuntimeError(log.read_text()[-3000:])
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=1):
-                    break
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5).close()
+                break
+            except urllib.error.HTTPError:  # it listens: transformers fails here where there is no cache of the hub
+                break
             except OSError:
                 time.sleep(0.2)
+        else:
+            raise RuntimeError(f"no answer in {patience} s: {log.read_text()[-3000:]}")
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
