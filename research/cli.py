@@ -24,6 +24,7 @@ commands:
   export     a checkpoint's student for Transformers, Sentence Transformers, ONNX Runtime, torch.export or llama.cpp
   checkpoint consolidate: one file from a checkpoint in shards
   data       prepare: clean a corpus at scale; inspect: look at the streams of a run before it trains
+  completion what makes a shell complete commands, options and keys, as a script
   teacher    cache: write what a run's teacher answers; label, generate, write: texts of a model on a server
 
 Each command has its own --help. A run is a YAML file; several --config files compose, and every key can be set on
@@ -37,7 +38,20 @@ the command line:
 """
 TRAINING = ("fit", "validate", "test", "predict")
 USING = ("serve", "calibrate", "explain", "compress", "export")
-COMMANDS = ("init", *TRAINING, *USING, "report", "ablate", "errors", "plan", "average", "checkpoint", "data", "teacher")
+COMMANDS = (
+    "init",
+    *TRAINING,
+    *USING,
+    "report",
+    "ablate",
+    "errors",
+    "plan",
+    "average",
+    "checkpoint",
+    "data",
+    "teacher",
+    "completion",
+)
 CHECKPOINT_HELP = """usage: python -m research.cli checkpoint {consolidate} [options]
 
 commands:

@@ -1,13 +1,16 @@
 """A bad config in one line: file and line, key, what is wrong, and the nearest word that would be right."""
 
-import difflib
 import importlib
 import inspect
 import pydoc
 import re
+from argparse import SUPPRESS, ArgumentError, ArgumentParser
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from research.arguments import SHOW, Shown, nearest, refused
 from research.config_settings import Setting, settings_of
 from research.errors import UserError
 
@@ -16,11 +19,13 @@ CLASS = re.compile(r"Problem with given class_path '(.+)':")
 UNION = "Does not validate against any of the Union subtypes"
 UNKNOWN = re.compile(r"Option '(.+)' is not accepted|(?:Group|Subcommand) '.+' does not accept option '(.+)'")
 WITHOUT_CLASS = re.compile(
-    r"Expected an instantiatable class, but (.+) is abstract|Not a valid subclass of (\w+)\. Got value: \{"
+    r"Expected an instantiatable class, but (.+) is abstract|Not a valid subclass of (\w+)\. Got value: (?:\{|None)"
 )
 VALUE = re.compile(r"(?:Got value|Given value|import path string): (.*)|Import path (\S+)")
 EXTRAS = {"optuna": "ablation", "torchjd": "torchjd"}  # libraries whose classes a config names, and what installs them
-NOISE = re.compile(r"Subclass types expect one of|- a (class path|dict)|Subtypes:|Errors:|Given value")
+NOISE = re.compile(
+    r"Subclass types expect one of|- a (class path|dict)|Subtypes:|Errors:|Given value|(- )?Expected a path but"
+)
 
 
 class Refused(BaseException):
@@ -55,6 +60,23 @@ def refusal(refused: Refused, config: Mapping[str, Any]) -> UserError:
     return UserError(message if named[0].split(".")[0] in config else f"{key}: {message}")
 
 
+@contextmanager
+def parsing(arguments: list[str], parser: ArgumentParser) -> Iterator[None]:
+    """While jsonargparse reads the ``arguments`` of a command by its ``parser``, it refuses them in one line.
+
+    Raises:
+        UserError: naming file, line and key, where they are known.
+    """
+    if arguments[-1] == SHOW:
+        raise Shown(parser)
+    deque(settings_of(arguments), maxlen=0)
+    try:
+        yield
+    except (ArgumentError, UnicodeDecodeError) as error:
+        known = [a.dest for a in parser._actions if a.help != SUPPRESS and not a.dest.endswith("help")]
+        raise parse_error(str(error), arguments, known) from error
+
+
 def parse_error(message: str, arguments: list[str], options: Iterable[str]) -> UserError:
     """What jsonargparse says of the ``arguments`` of a command that knows ``options``, as one line.
 
@@ -62,10 +84,8 @@ def parse_error(message: str, arguments: list[str], options: Iterable[str]) -> U
     looked up in what was written.
     """
     *around, reason = nested(message)
-    if match := re.match(r"argument (?:-\w/)?(--[\w.]+): (.+)", reason):
-        return UserError(f"{match[1]}: {match[2]}")
-    if match := re.match(r"unrecognized arguments: -*([^\s=]+)", reason):
-        return UserError(f"{match[1]}: not accepted{nearest(match[1], options)}")
+    if told := refused(reason, options):
+        return told
     try:
         written = list(settings_of(arguments))
     except UserError as error:
@@ -101,14 +121,6 @@ def nested(message: str) -> list[str]:
         if indents[i] < depth:
             found, depth = [lines[i].strip(" -"), *found], indents[i]
     return found or [message]
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names the known word most like ``word``, or all of them if they are few."""
-    known = list(known)
-    if close := difflib.get_close_matches(word, known, 1):
-        return f"; did you mean {close[0]}?"
-    return f"; there is {', '.join(known)}" if 0 < len(known) <= 20 else ""
 
 
 def parameters(class_path: str) -> list[str]:
@@ -178,7 +190,8 @@ def _about_value(reason: str, types: list[str], value: str | None) -> str:
         return _plain(reason)
     one = "one of " if "Literal" in expected[1] else ""
     accepted = _plain(types[-1]).replace(", ", " or ") if types else one + _plain(expected[1])
-    return f"must be {accepted}, not {value!r}"
+    as_list = f"; write [{value}]" if accepted == "list" and value and value.isprintable() and "{" not in value else ""
+    return f"must be {accepted}, not {value!r}{as_list}"
 
 
 def _plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """What someone set in config files and on the command line, with the place of each key."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 
 from research.errors import UserError
+
+NOT_FINITE = re.compile(r"[-+]?\.(nan|inf)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,14 @@ def settings_of(arguments: list[str]) -> Iterator[Setting]:
     """All that config files and options set, in their order.
 
     Raises:
-        UserError: for a config file that is missing or no YAML.
+        UserError: for a config file that is missing or no YAML, a key that is given twice in one mapping, of which
+            YAML's readers take the last without a word, a number that is not finite, of which no setting has a use,
+            and a tag that stands for an object of Python.
     """
     for argument, following in pairwise([*arguments, ""]):
         name, equals, value = argument.lstrip("-").partition("=")
         value = value if equals else following
-        if argument.startswith("-") and name in ("c", "config") and not value.startswith("{"):
+        if argument.startswith("-") and name in ("c", "config") and value and not value.startswith(("{", "-")):
             yield from _flat(_read(value), "", value, 0)
         elif argument.startswith("--"):
             try:
@@ -60,10 +65,19 @@ def _read(name: str) -> yaml.Node:
 
 def _flat(node: Any, key: str, file: str | None, line: int) -> Iterator[Setting]:
     where = f"{file}:{line + 1}: " if file else ""
+    if node is not None and node.tag not in yaml.SafeLoader.yaml_constructors:
+        raise UserError(f"{where}{key}: {node.tag} is no tag of plain YAML; name an object by its class_path")
+    if isinstance(node, yaml.ScalarNode) and NOT_FINITE.fullmatch(node.value) and node.tag.endswith(":float"):
+        raise UserError(f"{where}{key} is {node.value}; it must be a finite number")
     yield Setting(key, node.value if isinstance(node, yaml.ScalarNode) else "", where)
     if isinstance(node, yaml.MappingNode):
+        seen = set[str]()
         for name, value in node.value:
             below = key if name.value == "<<" else f"{key}.{name.value}" if key else str(name.value)
+            if below in seen:
+                at = f"{file}:{name.start_mark.line + 1}: " if file else ""
+                raise UserError(f"{at}{below}: given twice in one mapping; keep one of the two")
+            seen |= {below} - {key}
             yield from _flat(value, below, file, name.start_mark.line)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):

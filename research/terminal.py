@@ -17,6 +17,7 @@ MODULES = {  # commands of one word but those of training, by the module whose m
     "ablate": "research.ablation.command",
     "average": "research.averaging.command",
     "calibrate": "research.inference.decisions.command",
+    "completion": "research.completion",
     "compress": "research.compression.command",
     "errors": "research.evaluation.errors.command",
     "explain": "research.inference.explanation.command",
@@ -48,7 +49,7 @@ FAULTS = {  # what messages of libraries mean
 
 def run_command(arguments: list[str]) -> int:
     """Run a command line of ``research.cli`` and give its exit status."""
-    return explained(_command, arguments)
+    return explained(dispatch, arguments)
 
 
 def explained(main: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -62,7 +63,8 @@ def explained(main: Callable[[list[str]], int], arguments: list[str]) -> int:
         return explain(error)
 
 
-def _command(arguments: list[str]) -> int:
+def dispatch(arguments: list[str]) -> int:
+    """Run a command; its errors are raised."""
     if arguments[0] == "predict" and answers_texts(arguments):
         return _run("research.inference.command", arguments[1:])
     if arguments[0] in MODULES:
@@ -149,6 +151,7 @@ def quieten() -> None:
         ".*smaller than the logging interval.*",
         ".*data pointer of FakeTensor.*",  # plan counts with them
         ".*barebones=True.*",
+        ".*will save all targets and predictions in the buffer.*",  # figures of a rank need them all
         ".*sync_dist=True.*",  # results are synchronised by their metrics
     ):
         warnings.filterwarnings("ignore", message=message)

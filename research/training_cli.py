@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentError
 from lightning import Trainer
-from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -22,12 +21,13 @@ from research.callbacks.checkpoint import ResumeCheckpoint
 from research.callbacks.metrics_log import MetricsLog
 from research.callbacks.mixture_log import MixtureLog
 from research.callbacks.predictions import Predictions
+from research.callbacks.progress import progress
 from research.callbacks.summary import Summary
 from research.callbacks.wandb_log import finish
 from research.checkpoints.reading import first_sound, load_checkpoint, run_of
 from research.checkpoints.shards import described
 from research.checkpoints.writing import AsyncCheckpointIO, AtomicCheckpointIO
-from research.config_errors import Refused, build, parse_error, refusal
+from research.config_errors import Refused, build, parsing, refusal
 from research.credentials import check_credentials
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
@@ -37,6 +37,7 @@ from research.precision import check_precision
 from research.privacy.checks import check_trainer
 from research.run import CHOSEN, Run, loggers
 from research.sharding import check_sharded, is_sharded
+from research.trainer_values import check_values
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +104,9 @@ class TrainingCLI(LightningCLI):
                     action._typehint = hint  # type: ignore[attr-defined]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        try:
+        with parsing(self.arguments, self._parser(self.arguments[0])):
             super().parse_arguments(parser, args)
-        except (ArgumentError, UnicodeDecodeError) as error:
-            options = [action.dest for action in self._parser(self.arguments[0])._actions]
-            raise parse_error(str(error), self.arguments, options) from error
+        check_values(self.config[self.config.subcommand])
 
     def instantiate_classes(self) -> None:
         try:
@@ -179,6 +178,7 @@ class TrainingCLI(LightningCLI):
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
         given, mixture = trainer.get("callbacks") or [], MixtureLog()
+        given = given if isinstance(given, list) else [given]
         checkpoint_io = AsyncCheckpointIO() if self.run.checkpoint_async else AtomicCheckpointIO()
         trainer["callbacks"] = [
             *given,
@@ -189,13 +189,13 @@ class TrainingCLI(LightningCLI):
             *([Predictions(self.folder, self._say)] if self.subcommand == "predict" else []),
         ]
         if trainer.get("enable_progress_bar") is not False:
-            trainer["callbacks"].append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50))
+            trainer["callbacks"].append(progress())
         trainer["plugins"] = [*(trainer.get("plugins") or []), checkpoint_io, *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)
         try:
             made = Trainer(**trainer)
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, TypeError, ValueError) as error:
             raise UserError(f"trainer: {str(error).splitlines()[0]}") from error
         check_launch(started, made.num_devices, made.num_nodes)
         check_trainer(self.model, made)

@@ -19,7 +19,7 @@ from scipy import stats
 from trial import HERE, PATIENCE, Trial
 
 from research.ablation.results import commit
-from research.evaluation.plot import canvas, save
+from research.evaluation.plot import MARKS, canvas, save
 
 EVERY = 5.0  # seconds between two samples
 WARM = 0.2  # of the time, at the beginning, that is no part of the slope
@@ -114,9 +114,9 @@ def page(results: dict[str, Any]) -> list[str]:
 def draw(samples: list[dict[str, float]], out: Path) -> None:
     figure, axes = canvas()
     minutes = [s["seconds"] / 60 for s in samples]
-    for name in ("memory", "its own memory"):
-        axes.plot(minutes, [s[name] for s in samples], label=name)
-    axes.set(xlabel="minutes", ylabel="MB", ylim=(0, None))
+    for name, mark in zip(("memory", "its own memory"), MARKS, strict=False):
+        axes.plot(minutes, [s[name] for s in samples], mark, label=name)
+    axes.set(xlabel="time (minutes)", ylabel="memory (MB)", ylim=(0, None))
     save(figure, axes, out)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from research.ablation.design.grid import Grid
+from research.arguments import Parser
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,10 +30,9 @@ def main(arguments: list[str]) -> int:
     Raises:
         UserError: for a grid, or an arm of it, that cannot run; before the first run starts.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m research.cli ablate",
         description=f"{__doc__} Every key of the grid can be set too, such as --seeds [0] or --budget.steps 10.",
-        allow_abbrev=False,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", type=Path, help="the grid, such as experiments/NAME/grid.yaml")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from research.arguments import Parser
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ KEPT = ("epoch", "global_step", "pytorch-lightning_version", "hybrid")  # no opt
 
 def main(arguments: list[str]) -> int:
     """Average the checkpoints named on the command line, and say what became of them."""
-    parser = argparse.ArgumentParser(prog="python -m research.cli average", description=__doc__)
+    parser = Parser(prog="python -m research.cli average", description=__doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT", help="of runs of one model")
     parser.add_argument("--output", required=True, type=Path, help="such as runs/soup/checkpoints/last.ckpt")
     parser.add_argument("--greedy", metavar="METRIC", help="leave out what makes this worse: validation/ce/accuracy")
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     from research.checkpoints.reading import load_checkpoint
     from research.checkpoints.writing import write_checkpoint
 
-    checkpoints = [load_checkpoint(path) for path in chosen.checkpoints]
+    checkpoints = [load_checkpoint(path, key="CHECKPOINT") for path in chosen.checkpoints]
     states = [checkpoint["state_dict"] for checkpoint in checkpoints]
     taken = list(range(len(states)))
     if chosen.greedy:

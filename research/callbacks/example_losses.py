@@ -58,7 +58,7 @@ class ExampleLosses(Callback):
         work = folder / "losses.new"
         hidden = not trainer.progress_bar_callback
         with work.open("w", encoding="utf-8") as file:
-            for position in tqdm(range(len(examples)), "losses", unit="examples", disable=hidden):
+            for position in tqdm(range(len(examples)), "losses", unit="examples", disable=hidden or None):
                 batch = examples[position]
                 alone = {objective.stream: batch.to(module.device)}
                 step = Step(alone, module.student, module.teacher, views, reads)

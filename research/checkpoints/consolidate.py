@@ -1,14 +1,14 @@
 """``checkpoint consolidate FOLDER --output FILE``: one checkpoint that every command reads, from a folder of shards."""
 
-import argparse
 from pathlib import Path
 
+from research.arguments import Parser
 from research.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
     """Read the folder named on the command line, and write the file."""
-    parser = argparse.ArgumentParser(prog="python -m research.cli checkpoint consolidate", description=__doc__)
+    parser = Parser(prog="python -m research.cli checkpoint consolidate", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="such as runs/NAME/checkpoints/last.ckpt")
     parser.add_argument("--output", required=True, type=Path, help="such as runs/NAME/checkpoints/whole.ckpt")
     chosen = parser.parse_args(arguments)

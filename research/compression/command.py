@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from research.arguments import Parser
 from research.errors import UserError
 
 FIRST = "as it was"
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.cli compress", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m research.cli compress", description=__doc__)
     parser.add_argument("--ckpt", required=True, type=Path, help="a checkpoint, or a run's folder")
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="a new folder")
     parser.add_argument("--task", metavar="STREAM", help="whose quality is measured, where the run had several")
@@ -147,15 +148,15 @@ def class_of(given: dict[str, Any]) -> Any:
 
 
 def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
-    """Measure the folder and the student as it was; the table, which is written into the folder."""
+    """Measure the folder and the student as it was, and write the table into the folder; it is given for a terminal."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     from research.ablation.results import commit
     from research.compression.folder import methods_of, size_of, write_folder
-    from research.compression.table import Row, as_json, markdown, measured, parameters, plot, quality
+    from research.compression.table import Row, as_json, as_text, markdown, measured, parameters, plot, quality
     from research.evaluation.errors.data import texts_of_split
     from research.files import write_whole
-    from research.inference.decisions.scored import data_of
+    from research.inference.decisions.scored import check_split, data_of
     from research.inference.loading import checkpoint_of, load
 
     checkpoint = checkpoint_of(chosen.ckpt)
@@ -163,7 +164,9 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
     write_folder(checkpoint, model.student, lasting(methods_of(checkpoint)), first)
     task = model.task(chosen.task, "classify", "multilabel", "regress")
     folders = {FIRST: first, chosen.output.name: folder, **{path.name: path for path in chosen.beside}}
-    texts = list(texts_of_split(data_of(checkpoint, model, task), chosen.split).values())
+    data = data_of(checkpoint, model, task)
+    check_split(data, chosen.split)
+    texts = list(texts_of_split(data, chosen.split).values())
     times = measured({name: checkpoint_of(path) for name, path in folders.items()}, task, texts)
     rows, figure = [], ""
     for name, path in tqdm(folders.items(), desc=f"quality of {task}", disable=None):
@@ -176,4 +179,4 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
     write_whole(folder / "compression.json", json.dumps(made, indent=1) + "\n")
     write_whole(folder / "compression.md", f"{table}\n\nMade by `{line}`, commit {made['commit']}.\n")
     plot(rows, figure, folder / "compression.png")
-    return table
+    return as_text(rows, f"{figure} ({chosen.split})")

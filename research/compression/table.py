@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from research.errors import UserError
+from research.evaluation.report import COLUMNS, tables
 
 if TYPE_CHECKING:
     from research.data.task import TaskDataModule
@@ -128,17 +130,39 @@ def markdown(rows: Sequence[Row], figure: str) -> str:
     return "\n".join(lines)
 
 
+def as_text(rows: Sequence[Row], figure: str) -> str:
+    """The same for a terminal, a column a model."""
+    first = rows[0]
+    columns = {
+        row.name: {
+            "size (MB)": row.size / 1e6,
+            "of the first (%)": 100 * row.size / first.size,
+            "parameters (M)": row.parameters / 1e6,
+            "ms for a text": row.milliseconds,
+            "times as fast": first.milliseconds / row.milliseconds,
+            "memory (MB)": row.memory / 1e6,
+            figure: row.quality,
+            "of the first's (%)": 100 * row.quality / first.quality,
+        }
+        for row in rows
+    }
+    worth = ", ".join(row.name for row, front in zip(rows, worth_it(rows), strict=True) if front)
+    told = textwrap.fill(f"no other is as small, as fast and as good: {worth}", COLUMNS, break_on_hyphens=False)
+    return f"{tables(columns)}\n\n{told}"
+
+
 def plot(rows: Sequence[Row], figure: str, path: Path) -> None:
-    """Quality against size, and against time."""
-    from research.evaluation.plot import panels, plain, save
+    """Quality against size, and against time; what is worth its size is filled."""
+    from research.evaluation.plot import POINTS, panels, plain, save
 
     page, (by_size, by_time) = panels(2)
     for axes, name, of in (
         (by_size, "size (MB)", lambda row: row.size / 1e6),
-        (by_time, "milliseconds for a text", lambda row: row.milliseconds),
+        (by_time, "time for a text (ms)", lambda row: row.milliseconds),
     ):
-        for row, worth in zip(rows, worth_it(rows), strict=True):
-            axes.plot(of(row), row.quality, "o" if worth else "x", label=plain(row.name))
+        for i, (row, worth) in enumerate(zip(rows, worth_it(rows), strict=True)):
+            filled = "full" if worth else "none"
+            axes.plot(of(row), row.quality, POINTS[i % len(POINTS)], fillstyle=filled, label=plain(row.name))
         axes.set_xscale("log")
         axes.set_xlabel(name)
         axes.set_ylabel(figure)

@@ -72,7 +72,7 @@ def _read(folder: Path, schema: pa.Schema) -> pa.Table | None:
         names = list(json.loads((folder / MANIFEST).read_text())["shards"])
     except FileNotFoundError:
         return None
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError) as error:
         raise UserError(f"{folder}: cannot be read ({error}); set data.cache to a folder of yours") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("%s is no manifest of a cache (%s): going through its shards", folder / MANIFEST, error)

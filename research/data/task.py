@@ -125,7 +125,8 @@ class TaskDataModule(StreamDataModule):
             seen = {label for value, where in values for label in self._names(value, where)}
             self.labels = tuple(sorted(seen))
             if len(self.labels) < 2:
-                raise UserError(f"{self.key('source')}: the training texts have one label alone: {self.labels}")
+                named = ", ".join(self.labels)
+                raise UserError(f"{self.key('source')}: the training texts have one label alone: {named}")
         if self.shots is not None:
             self._keep_shots(values)
         for split in self.rows:

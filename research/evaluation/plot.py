@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKS = ["-", "--", "-.", ":"]
+POINTS = "osD^vPX*<"  # nine beside ten colours: no two of 90 points look the same
 ABREAST = 3  # panels that are still readable on a page
 LONGEST = 60  # characters of a name that a plot has room for
 

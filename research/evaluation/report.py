@@ -1,6 +1,5 @@
 """``report RUN...``: runs side by side, finished or not, as logged: a table, what looks wrong, and a page."""
 
-import argparse
 import json
 import os
 import textwrap
@@ -8,12 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from research.arguments import Parser
 from research.errors import UserError
 from research.evaluation.diagnosis import diagnose
 from research.evaluation.run_log import RunLog
 from research.run import Run
 
 COLUMNS = 80
+NAME = 39  # characters of a name: the figure's and a run's, with two spaces between them, fit into a line
 
 
 def figures(folder: Path) -> dict[str, float]:
@@ -42,8 +43,11 @@ def figures_of(log: RunLog) -> dict[str, float]:
 
 
 def table(columns: Mapping[str, Mapping[str, float]]) -> str:
-    """A text table: a row a figure, a column a run; ``-`` where a run has no such figure."""
-    cells = [["", *columns], *([name, *row] for name, row in cells_of(columns.values()).items())]
+    """A text table: a row a figure, a column a run; ``-`` where a run has no such figure. Long names are cut."""
+    from research.data.inspect.layout import clip
+
+    named = cells_of(columns.values())
+    cells = [["", *(clip(name, NAME) for name in columns)], *([clip(name, NAME), *row] for name, row in named.items())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
              for row in cells]  # fmt: skip
@@ -76,7 +80,7 @@ def shown(value: float | None) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the table of the runs named on the command line and what looks wrong, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m research.cli report", description=__doc__)
+    parser = Parser(prog="python -m research.cli report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("--newest", action="store_true", help="of each RUN the newest version: RUN, RUN-2, RUN-3 ...")
     parser.add_argument("--json", action="store_true", help="print figures and findings as JSON, and write no page")

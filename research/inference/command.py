@@ -14,6 +14,7 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
+from research.arguments import Parser
 from research.errors import UserError
 
 OF_A_CONFIG = "With --config in place of --ckpt it answers the test splits of a run: see test --help."
@@ -41,9 +42,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m research.cli predict", description=__doc__, epilog=OF_A_CONFIG, allow_abbrev=False
-    )
+    parser = Parser(prog="python -m research.cli predict", description=__doc__, epilog=OF_A_CONFIG)
     parser.add_argument("--ckpt", required=True, metavar="CHECKPOINT", help="a checkpoint, or a run's folder")
     parser.add_argument("--task", metavar="STREAM", help="which, where the run had several")
     what = parser.add_mutually_exclusive_group()

@@ -75,6 +75,9 @@ def columns_of(table: Table, asked: Mapping[str, str | None], answers: bool = Tr
         if name not in known:
             option = field.replace("_", "-")
             raise UserError(f"--{option} {name}: {table.first}: no such column; there is {listed(known)}")
+        if list(chosen.values()).count(name) > 1:
+            options = " and ".join(f"--{other.replace('_', '-')}" for other in chosen if chosen[other] == name)
+            raise UserError(f"{options}: name the same column, {name}; give each its own")
 
     def left() -> dict[str, Column]:
         return {name: column for name, column in known.items() if name not in chosen.values()}
@@ -100,7 +103,8 @@ def columns_of(table: Table, asked: Mapping[str, str | None], answers: bool = Tr
     named = by_name("text")
     take("text", named if named in prose else _longest([known[name] for name in prose]))
     if "text" not in chosen:
-        raise UserError(f"{table.first}: no column of text; there is {listed(known)}; name it by --text")
+        told = "no column holds texts of two words or more, by the average"
+        raise UserError(f"{table.first}: {told}; there is {listed(known)}; if one is the text, name it by --text")
     if unanswered():
         take("target", _longest([column for column in left().values() if column.prose]))
     if unanswered():

@@ -8,8 +8,10 @@ import argparse
 import shlex
 import tempfile
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from research.arguments import Parser
 from research.errors import UserError
 from research.files import write_whole
 
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.cli init", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m research.cli init", description=__doc__)
     parser.add_argument("--task", metavar="FILE", help="labelled rows: .csv, .tsv, .jsonl or .parquet")
     parser.add_argument("--corpus", metavar="TEXTS", help="unlabelled text: a folder of .txt, a file or a glob")
     parser.add_argument("--output", default="exp.yaml", metavar="FILE", help="of the config (exp.yaml)")
@@ -91,13 +93,15 @@ def told(output: Path, chosen: "Choice", task: "Data | None", corpus: "Data | No
     cost = "" if run["cost"] is None else f", cost {run['cost']:.2f}"
     fits = "fits" if one["fits"] else "DOES NOT FIT: lower batch_size or max_length"
     stem = output.stem
-    return [
-        *lines,
+    lines += [
         f"length      {chosen.why['length']}",
         f"steps       {chosen.steps:,} of batches of {BATCH}: {chosen.why['steps']}",
         f"rate        {chosen.lr:g}, up for a tenth of the steps and then linearly down",
         f"here        at most {duration(run['seconds'])} if all rows are full{cost}; {shown(one['total'], 'B')}"
         f" of memory of {shown(plan['device']['memory'], 'B')}: {fits}",
+    ]
+    return [
+        *(fill(line, 80, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False) for line in lines),
         "",
         f"written to {output}. Next:",
         f"  python -m research.cli fit --config {output}",

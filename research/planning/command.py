@@ -49,6 +49,9 @@ class Planning(TrainingCLI):
             raise UserError(f"--devices is {config.devices}; it must be at least 1")
         if not 0 < config.mfu <= 1:
             raise UserError(f"--mfu is {config.mfu}; it must be above 0 and at most 1")
+        for name in ("price", "watts"):
+            if not (config[name] or 0) >= 0:
+                raise UserError(f"--{name} is {config[name]}; it must be at least 0")
 
     def before_instantiate_classes(self) -> None:
         asked, self.config.fit.trainer.precision = self.config.fit.trainer.precision, None  # not this machine's concern

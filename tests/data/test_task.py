@@ -80,7 +80,7 @@ def test_record_without_a_label(student: Student, connect: Any, counted: Any) ->
 
 
 def test_one_label_alone(student: Student, connect: Any, counted: Any) -> None:
-    with pytest.raises(UserError, match=r"streams\.stream.*one label alone: \('class 0',\)"):
+    with pytest.raises(UserError, match=r"streams\.stream.*one label alone: class 0"):
         connect(TaskDataModule(counted(labelled(1, 5)), validation=0.0), student)
 
 

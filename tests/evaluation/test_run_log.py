@@ -72,3 +72,5 @@ def test_many_runs_keep_within_the_terminal(tmp_path: Path) -> None:
     text = tables({f"a_run_of_some_length_{i}": {"accuracy": i / 7, "steps": 9.0} for i in range(7)})
     assert text.count("accuracy") == 3 and max(map(len, text.splitlines())) <= COLUMNS
     assert all(f"a_run_of_some_length_{i}" in text for i in range(7))
+    text = tables({"run" * 40: {"forgetting/" * 9: 0.5}, "other" * 20: {"forgetting/" * 9: 0.25}})
+    assert text.count("forgetting") > 1 and max(map(len, text.splitlines())) <= COLUMNS

@@ -106,7 +106,11 @@ def test_languages(shared: Path) -> None:
     [
         ("empty.csv", "", "empty.csv: no records"),
         ("head.csv", "text,label\n", "head.csv: no records"),
-        ("numbers.csv", "a,b\n1,2\n3,4\n3,2\n", "numbers.csv:1: no column of text; there is a, b"),
+        (
+            "numbers.csv",
+            "a,b\n1,2\n3,4\n3,2\n",
+            "numbers.csv:1: no column holds texts of two words or more, by the",
+        ),
         ("one.csv", "text,label\nsome words,x\nmore words,x\n", "one.csv:2: all 2 rows have the label 'x'"),
         ("texts.csv", "text\nsome words\nmore words\n", "no column of labels or of texts to write; there is text"),
         ("rare.csv", "text,label\nsome words,x\nmore words,y\n", "rare.csv:2: label 'x' has 1 of 2 rows"),

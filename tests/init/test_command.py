@@ -67,6 +67,8 @@ def test_sentiment_with_texts_beside(
     task = head(shared / "sst2" / "train.tsv", tmp_path / "reviews.tsv", 60)
     config = init("--task", task, "--corpus", str(corpus), "--backbone", saved("bert"), "--price", "2")
     told = capsys.readouterr().out
+    lines = told.partition("\n\n")[0].splitlines()
+    assert len(lines) > 8 and all(len(line) <= 80 or len(line.split()) == 1 for line in lines)
     assert "classify: 60 rows, 2 labels" in told and "cost" in told and "experiments/which_objectives" in told
     assert config["model"]["weighting"]["init_args"]["weights"] == {"ce": 1.0, "scl": 0.5, "mlm": 0.3}
     (answer,) = trains_and_answers(tmp_path, '{"text": "a fine film"}\n')

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from research.config_settings import settings_of
 from research.terminal import run_command
 
 BASE = """
@@ -186,6 +187,27 @@ BAD_FILES = {
     "tab": ("trainer:\n\tmax_steps: 3", "2: no YAML: found character '\\t' that cannot start any token"),
     "a list": ("- 3", " holds no keys"),
     "empty file": ("", " holds no keys; the file is empty"),
+    "key twice": (
+        "trainer: {max_steps: 3}\ntrainer:\n  max_steps: 4",
+        "2: trainer: given twice in one mapping; keep one of the two",
+    ),
+    "key twice, deeper": (
+        "model:\n  optimisation: {lr: 1.0e-3,\n    lr: 1.0e-4}",
+        "3: model.optimisation.lr: given twice in one mapping; keep one of the two",
+    ),
+    "no number": (
+        "\nmodel: {optimisation: {lr: .nan}}",
+        "2: model.optimisation.lr is .nan; it must be a finite number",
+    ),
+    "object of Python": (
+        "trainer: !!python/object:os.system {}",
+        "1: trainer: tag:yaml.org,2002:python/object:os.system is no tag of plain YAML; "
+        "name an object by its class_path",
+    ),
+    "nothing for an objective": (
+        "model:\n  objectives:\n    nce:",
+        "2: model.objectives: needs the class_path of its Objective",
+    ),
     "not UTF-8": ("seed_everything: 3\n# \xe9", "2: not UTF-8 at byte 21 of the file"),
 }
 
@@ -209,6 +231,8 @@ def test_config_file_names_line_and_key(text: str, told: str, refuse: Refuse) ->
         (["--trainer.max_steps"], "--trainer.max_steps: expected one argument"),
         (["--run.wandb", "x"], "run.wandb: must be one of 'offline', 'online', 'disabled', not 'x'"),
         (["--config", "{model: {optimisation: {lrr: 3}}}"], "model.optimisation.lrr: not accepted; did you mean lr?"),
+        (["--without", "nce"], "without: must be list, not 'nce'; write [nce]"),
+        (["--config"], "--config: expected one argument"),
         (["--config", "nofile.yaml"], "nofile.yaml: no such file"),
         (["--config", "."], ".: Is a directory"),
         (["swift"], "swift: not accepted"),
@@ -245,6 +269,13 @@ SAMPLED = ["--data.mixture", "research.data.Sampled", "--data.mixture.init_args.
         ),
         ([f"{NCE}.temperature", "-1"], "model.objectives.nce: temperature is -1.0; it must be above 0"),
         ([f"{INTENTS}.batch_size", "0"], "data.streams.intents: batch_size is 0; it must be at least 1"),
+        (["--seed_everything", "-5"], "seed_everything is -5; it must be at least 0 and below 2^32"),
+        (["--trainer.max_steps", "0"], "trainer.max_steps is 0; it must be above 0, or -1 for no end"),
+        (["--trainer.devices", "-3"], "trainer: `devices` selected with `CPUAccelerator` should be an int > 0."),
+        (
+            [f"{WIKI}.source.init_args.encoding", "utf-16"],
+            "text.txt: not utf-16 (UTF-16 stream does not start with BOM); name the file's own `encoding`",
+        ),
         (["--run.checkpoint_every", "0"], "run.checkpoint_every is 0; it must be at least 1"),
         ([*SAMPLED, "{wiki: 1}"], "data.mixture: probabilities name ['wiki'], data.streams has ['intents', 'wiki']"),
         (
@@ -269,6 +300,18 @@ SAMPLED = ["--data.mixture", "research.data.Sampled", "--data.mixture.init_args.
 def test_value_out_of_range_names_key(arguments: list[str], told: str, refuse: Refuse) -> None:
     message = refuse(*arguments)
     assert message.startswith(told) if told.endswith(" ") else message == told
+
+
+def test_keys_that_yaml_may_repeat(project: Path) -> None:
+    """A key of the same name elsewhere, and mappings that are merged."""
+    Path("more.yaml").write_text("a: &a {lr: 1, b: 2}\nc: {<<: *a, lr: 3}\nd:\n- {lr: 4}\n- {lr: 5}\n")
+    found = {s.key: s.value for s in settings_of(["fit", "--config", "more.yaml"]) if s.value}
+    assert found == {"a.lr": "1", "a.b": "2", "c.lr": "3", "c.b": "2", "d[0].lr": "4", "d[1].lr": "5"}
+
+
+def test_one_callback_needs_no_list(project: Path) -> None:
+    arguments = ["--trainer.callbacks", "research.callbacks.LossGuard", "--trainer.max_steps", "1"]
+    assert run_command(["fit", "--config", "base.yaml", *arguments]) == 0
 
 
 def test_unknown_stream(refuse: Refuse) -> None:
@@ -375,6 +418,7 @@ def test_checkpoint_that_does_not_fit(checkpoint: Path, refuse: Refuse) -> None:
     assert told("last", f"{WIKI}.batch_size", "5") == f"{other}{WIKI[2:]}.batch_size is 4 there and 5 here"
     Path("torn.ckpt").write_bytes(checkpoint.read_bytes()[:50_000])
     assert told("torn.ckpt").startswith("--ckpt_path torn.ckpt: not a readable checkpoint (")
+    assert told("runs/base") == f"--ckpt_path runs/base: a folder; name a file, such as {checkpoint}"
     Path("pieces").mkdir()
     Path("pieces/meta.pt").write_bytes(b"")
     assert told("pieces") == (
@@ -384,6 +428,36 @@ def test_checkpoint_that_does_not_fit(checkpoint: Path, refuse: Refuse) -> None:
     torch.save({"state_dict": {}}, "other.ckpt")
     assert told("other.ckpt") == "--ckpt_path other.ckpt: not a checkpoint of this program"
     assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["predict", "--ckpt", "runs/base", "--inptu", "text.txt"], "inptu: not accepted; did you mean input?"),
+        (["predict", "--ckpt", "runs/base", "--tokens", "many"], "--tokens: must be int, not 'many'"),
+        (["report"], "missing: RUN; see python -m research.cli report --help"),
+        (["average", "none.ckpt", "--output", "soup.ckpt"], "CHECKPOINT none.ckpt: no such file"),
+        (
+            ["compress", "--ckpt", "runs/base", "--output", "small"],
+            "data.streams.intents.init_args.validation: the run has set no texts apart for validation",
+        ),
+        (["plan", "--config", "base.yaml", "--price", "-1"], "--price is -1.0; it must be at least 0"),
+        (
+            ["init", "--task", "task.csv", "--text", "category", "--label", "category"],
+            "--text and --label: name the same column, category; give each its own",
+        ),
+        (
+            ["data", "inspect", "--config", "base.yaml", f"{INTENTS}.{PATHS}", "twice.csv"],
+            "twice.csv:1: 2 columns are called 'text'; give each a name of its own",
+        ),
+    ],
+)  # fmt: skip
+def test_other_commands(arguments: list[str], told: str, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("twice.csv").write_text("text,text,category\nwhere is it,who am I,lost\nsome words,more,found\n")
+    before = sorted(Path(".").iterdir())
+    assert run_command(arguments) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
+    assert sorted(Path(".").iterdir()) == before
 
 
 def test_traceback_when_asked_for(

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any, Literal, Self
 
 from research.ablation.search.search import Search
-from research.config_errors import Refused, build, parse_error
+from research.config_errors import Refused, build, parsing
 from research.config_settings import settings_of
 from research.errors import UserError
 
@@ -131,21 +131,18 @@ class Grid:
         Raises:
             UserError: naming the file, the line and the key.
         """
-        from jsonargparse import ArgumentError, ArgumentParser
+        from jsonargparse import ArgumentParser
 
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--config", action="config")
         parser.add_class_arguments(cls)
         arguments = ["--config", str(path), *options]
-        try:
+        with parsing(["ablate", *arguments], parser):
             config = parser.parse_args(arguments)
+        try:
             made = parser.instantiate(config, instantiators=[(build, object, True)]).as_dict()
             made.pop("config")
             grid = cls(**made)
-        except (ArgumentError, UnicodeDecodeError) as error:
-            raise parse_error(
-                str(error), ["ablate", *arguments], [action.dest for action in parser._actions]
-            ) from error
         except (Refused, UserError) as error:
             raise UserError(located(str(error), arguments)) from error
         grid.path = Path(path)

@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 
+from research.arguments import Parser
 from research.inference.serving.options import add_options, ready
 
 HELP = {
@@ -14,7 +15,7 @@ HELP = {
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.applications.customer_service", description=__doc__)
+    parser = Parser(prog="python -m research.applications.customer_service", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help=HELP["run"], description=HELP["run"])
     run.add_argument("--seeds", nargs="+", type=int, help="those of config.yaml by default")

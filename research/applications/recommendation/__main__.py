@@ -1,8 +1,9 @@
 """``python -m research.applications.recommendation``: all recommenders on the same split, to results.json and .md."""
 
-import argparse
 import sys
 from pathlib import Path
+
+from research.arguments import Parser
 
 HERE = Path(__file__).parent
 
@@ -16,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run the comparison; what the parser does not know is given to each fit."""
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,
+    parser = Parser(
         prog="python -m research.applications.recommendation",
         description="Compare recommenders of films on MovieLens: settings are chosen on each user's last film but one, "
         "figures are of the last. Finished fits are not repeated. Further options are given to each fit, such as "

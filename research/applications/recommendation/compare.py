@@ -119,7 +119,7 @@ def _baselines(folder: Path, seeds: Sequence[int], runs: Path) -> dict[str, Entr
         "SASRec": (sasrec, SASREC, True),
     }  # fmt: skip
     found, digest = {}, NextFilms(str(folder)).fingerprint()
-    for name, (make, grid, drawn) in tqdm(made.items(), desc="baselines"):
+    for name, (make, grid, drawn) in tqdm(made.items(), desc="baselines", disable=None):
         path = runs / f"{key(name, digest)[:8]}.json"
         found[name] = _kept(path, data, seeds if drawn else seeds[:1], make, grid)
     return found

@@ -81,7 +81,8 @@ class SASRec:
         optimiser = torch.optim.AdamW(self.network.parameters(), lr=self.lr, betas=(0.9, 0.98), weight_decay=0.01)
         windows = self._windows(training)
         best, kept, worse = -1.0, self.network.state_dict(), 0
-        progress = tqdm(range(1, self.epochs + 1), desc=f"SASRec {self.dropout}, seed {self.seed}", leave=False)
+        named = f"SASRec {self.dropout}, seed {self.seed}"
+        progress = tqdm(range(1, self.epochs + 1), desc=named, leave=False, disable=None)
         for epoch in progress:
             self.network.train()
             for rows in torch.randperm(len(windows)).split(self.batch_size):

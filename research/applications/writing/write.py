@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 
+from research.arguments import Parser
 from research.errors import UserError
 
 
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
     from research.applications.writing.facts import named
     from research.inference import load
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("facts", nargs="?", default="-", help="a file with a place a line (default: standard input)")
     parser.add_argument("--ckpt", required=True, help="a checkpoint, or a run's folder")
     parser.add_argument("--decoding", choices=DECODINGS, default="required", help="how to write (default: required)")

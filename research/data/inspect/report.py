@@ -6,7 +6,7 @@ import numpy as np
 
 from research.data.inspect.batches import shown_batch
 from research.data.inspect.figures import Figures
-from research.data.inspect.layout import bars, table
+from research.data.inspect.layout import bars, table, wrap
 from research.data.stream import Stream
 from research.data.stream_module import StreamDataModule
 
@@ -34,7 +34,7 @@ def sections(
         f"\n{name} is read while it is trained on, and not counted" for name in gives if name not in figures
     )
     out = {
-        "What looks wrong": "\n".join(f"- {line}" for line in doubtful) or "nothing that is checked here",
+        "What looks wrong": "\n".join(map(item, doubtful)) or "nothing that is checked here",
         "Streams": stream_table(figures) + uncounted,
         "Lengths": length_table(figures) + "\n\n" + "\n\n".join(histograms(figures)),
         "Mixture": mixture_table(figures, gives),
@@ -115,6 +115,11 @@ def mixture_table(figures: Mapping[str, Figures], gives: Mapping[str, np.ndarray
         passes = f"{count / figures[name].batches:.2f}" if name in figures else "-"
         rows.append([name, f"{count:,}", f"{count / max(steps, 1):.1%}", passes])
     return table(["stream", "batches", "of the steps", "passes"], rows) + f"\n\nin {steps:,} steps, on one process"
+
+
+def item(told: str) -> str:
+    """A sentence of a list, in as many lines as it takes."""
+    return "-" + "\n".join(wrap(told, 2, 9))[1:]
 
 
 def as_markdown(title: str, report: Sections) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from research.config_errors import Refused, build, parse_error, refusal
+from research.config_errors import Refused, build, parsing, refusal
 from research.data.cache import key
 from research.errors import UserError
 from research.terminal import FULL
@@ -33,18 +33,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentParser
 
     from research.data.prepare.preparation import Preparation
 
     parser = ArgumentParser(prog="python -m research.cli data prepare", exit_on_error=False, description=__doc__)
     parser.add_argument("--config", action="config", help="YAML file with these settings; several compose")
     parser.add_class_arguments(Preparation)
-    try:
+    with parsing(["prepare", *arguments], parser):
         config = parser.parse_args(arguments)
-    except (ArgumentError, UnicodeDecodeError) as error:
-        options = [action.dest for action in parser._actions]
-        raise parse_error(str(error), ["prepare", *arguments], options) from error
     settings: dict[str, Any] = yaml.safe_load(parser.dump(config, skip_unset=False))
     try:
         made = parser.instantiate(config, instantiators=[(build, object, True)]).as_dict()

@@ -102,6 +102,8 @@ class CSV(FileSource):
 def _place(column: str, names: list[str], where: str) -> int:
     if column not in names:
         raise UserError(f"{where}: no column '{column}' in the header; there is {listed(names)}")
+    if names.count(column) > 1:
+        raise UserError(f"{where}: {names.count(column)} columns are called '{column}'; give each a name of its own")
     return names.index(column)
 
 

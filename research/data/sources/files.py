@@ -166,6 +166,8 @@ class FileSource(Source):
             line, byte = _first_undecodable(path, encoding)
             told = f"{path}:{line}: not {self.encoding} at byte {byte} of the file"
             raise UserError(f"{told}; name the file's own `encoding`, say latin-1 or gb18030") from error
+        except UnicodeError as error:  # UTF-16 and UTF-32 look for a mark
+            raise UserError(f"{path}: not {self.encoding} ({error}); name the file's own `encoding`") from error
         except BROKEN as error:
             where = f"{path}: cannot be read" + (f" after line {number}" if number else "")
             raise UserError(f"{where}: {error}") from error

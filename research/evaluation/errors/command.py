@@ -1,14 +1,14 @@
 """``errors RUN...``: where runs err, and where two of them differ, from their predictions and training dynamics."""
 
-import argparse
 from pathlib import Path
 
+from research.arguments import Parser
 from research.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
     """Print what there is to say of the runs named on the command line, and write it as a page."""
-    parser = argparse.ArgumentParser(prog="python -m research.cli errors", description=__doc__)
+    parser = Parser(prog="python -m research.cli errors", description=__doc__)
     told = "folder of a run with predictions.jsonl, as predict leaves it; further ones are compared with the first"
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=told)
     parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: errors.html in the first RUN)")

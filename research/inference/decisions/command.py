@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from research.arguments import Parser
 from research.errors import UserError
 
 LEAST = 10  # validation examples
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.cli calibrate", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m research.cli calibrate", description=__doc__)
     parser.add_argument("--ckpt", required=True, metavar="CHECKPOINT", help="a checkpoint, or a run's folder")
     parser.add_argument("--task", metavar="STREAM", help="which, where the run had several")
     parser.add_argument("--method", choices=["temperature", "isotonic", "none"], default="temperature")

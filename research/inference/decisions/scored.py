@@ -43,6 +43,14 @@ def data_of(checkpoint: Path, model: Model, task: str) -> TaskDataModule:
     return data
 
 
+def check_split(data: TaskDataModule, split: str) -> None:
+    """Raises:
+    UserError: if the run has no such split, or it is empty.
+    """
+    if split not in data.rows or len(data.rows[split][1]) == 0:
+        raise UserError(f"{data.key(split)}: the run has set no texts apart for {split}")
+
+
 @torch.inference_mode()
 def scored(model: Model, data: TaskDataModule, split: str) -> Scored:
     """The examples of a split, in the order of the batches.
@@ -50,8 +58,7 @@ def scored(model: Model, data: TaskDataModule, split: str) -> Scored:
     Raises:
         UserError: if the run has no such split.
     """
-    if split not in data.rows or len(data.rows[split][1]) == 0:
-        raise UserError(f"{data.key(split)}: the run has set no texts apart for {split}")
+    check_split(data, split)
     stream = data.stream(split)
     device = next(model.student.parameters()).device
     rows, labels = [], []

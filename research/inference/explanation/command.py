@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from research.arguments import Parser
 from research.errors import UserError
 from research.inference.explanation import METHODS
 
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.cli explain", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m research.cli explain", description=__doc__)
     parser.add_argument("--ckpt", required=True, metavar="CHECKPOINT", help="a checkpoint, or a run's folder")
     parser.add_argument("--task", metavar="STREAM", help="which, where the run had several")
     parser.add_argument("--text", nargs="+", default=[], dest="said", help="texts to explain")

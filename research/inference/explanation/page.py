@@ -102,8 +102,10 @@ def _layers(rows: Sequence[Sequence[float]], read: Sequence[str]) -> str:
 
     weights = np.array(rows)
     figure, (axes,) = panels(1, 1 + 0.3 * len(rows))
-    axes.imshow(weights / np.abs(weights).max(1, keepdims=True).clip(1e-12), "PuOr", vmin=-1, vmax=1, aspect="auto")
-    axes.set(ylabel="layer", yticks=range(len(rows)))
+    shares = weights / np.abs(weights).max(1, keepdims=True).clip(1e-12)
+    image = axes.imshow(shares, "PuOr", vmin=-1, vmax=1, aspect="auto")
+    figure.colorbar(image).set_label("weight, of the largest", fontsize=7)
+    axes.set(xlabel="token", ylabel="layer", yticks=range(len(rows)))
     axes.set_xticks(range(len(read)), [plain(token) for token in read], rotation=90, fontsize=7)
     return svg(figure)
 
@@ -111,9 +113,12 @@ def _layers(rows: Sequence[Sequence[float]], read: Sequence[str]) -> str:
 def _maps(maps: Sequence[Any], read: Sequence[str]) -> str:
     figure, axes = same(len(maps))
     names = [plain(token) for token in read]
+    most = max(max(row) for each in maps for row in each)
     for number, (ax, each) in enumerate(zip(axes, maps, strict=True), 1):
-        ax.imshow(each, "cividis", vmin=0)
+        image = ax.imshow(each, "cividis", vmin=0, vmax=most)
+        ax.set(xlabel="token that is looked at", ylabel="token")
         ax.set_title(f"layer {number}", fontsize=8)
         ax.set_xticks(range(len(read)), names, rotation=90, fontsize=6)
         ax.set_yticks(range(len(read)), names, fontsize=6)
+    figure.colorbar(image, ax=axes, label="attention (share)")
     return svg(figure)

@@ -1,6 +1,5 @@
 """``export --ckpt PATH --format FORMAT --output FOLDER``: a checkpoint's student for other programs."""
 
-import argparse
 import importlib
 import logging
 import os
@@ -9,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from research.arguments import Parser
 from research.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NO_TASK = "none"
 
 def main(arguments: list[str]) -> int:
     """Export the checkpoint named on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m research.cli export", description=__doc__)
+    parser = Parser(prog="python -m research.cli export", description=__doc__)
     parser.add_argument(
         "--ckpt", required=True, type=Path, help="such as runs/NAME/checkpoints/last.ckpt, or runs/NAME"
     )

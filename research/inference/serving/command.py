@@ -8,6 +8,7 @@ Routes: POST /predict, /embed, /score, /explain and /v1/chat/completions (as Ope
 import argparse
 from pathlib import Path
 
+from research.arguments import Parser
 from research.inference.serving.options import add_options, ready, workers
 
 
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m research.cli serve", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m research.cli serve", description=__doc__)
     parser.add_argument("--ckpt", required=True, metavar="CHECKPOINT", help="a checkpoint, or a run's folder")
     add_options(parser)
     parser.add_argument("--precision", choices=["32", "bf16", "int8"], default="32")

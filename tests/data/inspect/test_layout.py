@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from research.data.inspect.layout import COLUMNS, bars, clip, fill, table, width, wrap
+from research.data.inspect.report import item
 
 ENGLISH = "the quick brown fox jumps over the lazy dog " * 8
 CHINESE = "送餐很快，味道也不错，下次还会再点。" * 12
@@ -67,3 +68,10 @@ def test_a_line_that_is_one_column_too_long_is_broken():
     lines = wrap("a " + "b" * (COLUMNS - 1), 0, 2)
     assert max(map(width, lines)) <= COLUMNS
     assert "".join(lines).replace(" ", "") == "a" + "b" * (COLUMNS - 1)
+
+
+def test_a_long_remark_is_a_list_item_of_several_lines() -> None:
+    told = item("data.streams.intents: fewer than 10 training texts of " + ", ".join(f"class_{i}" for i in range(12)))
+    first, *more = told.splitlines()
+    assert first.startswith("- data") and more and all(line.startswith("  class_") for line in more)
+    assert max(map(width, [first, *more])) <= COLUMNS

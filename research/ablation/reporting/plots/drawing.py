@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from research.ablation.reporting.analysis import Arm
 from research.ablation.reporting.layout import Column, Layout, name
 from research.ablation.reporting.statistics import Interval, interval
-from research.evaluation.plot import MARKS, entries, plain, svg
+from research.evaluation.plot import MARKS, POINTS, entries, plain, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 0.08, 0.22  # inches of a letter, and of a line
-POINTS = "osD^vPX*<"  # nine beside ten colours: no two of 90 rows look the same
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,20 @@
 """A job on the command line: its config, and what it costs."""
 
-from research.config_errors import Refused, build, parse_error, refusal
+from research.config_errors import Refused, build, parsing, refusal
 from research.errors import UserError
 from research.models.teachers.remote.job import Job
 
 
 def run(kind: type[Job], name: str, arguments: list[str]) -> int:
     """Say what the job costs at most; do it, unless only the estimate is asked for."""
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(prog=f"python -m research.cli teacher {name}", exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with these settings; several compose")
     parser.add_argument("--estimate", type=bool, default=False, help="say what it costs at most, and ask nothing")
     parser.add_class_arguments(kind)
-    try:
+    with parsing([name, *arguments], parser):
         config = parser.parse_args(arguments)
-    except (ArgumentError, UnicodeDecodeError) as error:
-        raise parse_error(str(error), [name, *arguments], [action.dest for action in parser._actions]) from error
     try:
         made = parser.instantiate(config, instantiators=[(build, object, True)]).as_dict()
     except Refused as refused:
