@@ -5,30 +5,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from research.models.compression.maps import Replaced, as_linear, is_linear, matrix, replace
+from research.models.compression.maps import is_linear, matrix, replace
 
 
-class Reordered(Replaced):
-    """A linear map in float32 or bfloat16, without gradients.
+class Reordered(nn.Module):
+    """A linear map in float32 or bfloat16, without gradients; ``weight.to_dense()`` is (out, in) again.
 
     A product with few rows takes little longer than reading the weight, which oneDNN would otherwise reorder each time.
     """
 
     def __init__(self, linear: Any) -> None:
         super().__init__()
-        self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix(linear).detach().contiguous())
+        self.weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix(linear).detach().contiguous())
         self.bias = linear.bias
-
-    @property
-    def weight(self) -> Tensor:
-        return self._weight.to_dense()
 
     def forward(self, x: Tensor) -> Any:
         """(..., in) to (..., out)."""
-        return torch.ops.mkldnn._linear_pointwise(x, self._weight, self.bias, "none", [], "")
-
-    def expanded(self) -> nn.Module:
-        return as_linear(self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
 
 def reorder(model: Any) -> None:
