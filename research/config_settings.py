@@ -1,5 +1,6 @@
 """What someone set in config files and on the command line, with the place of each key."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,9 +39,22 @@ def settings_of(arguments: list[str]) -> Iterator[Setting]:
             yield from _flat(_read(value), "", value, 0)
         elif argument.startswith("--"):
             try:
-                yield from _flat(yaml.compose(value), "" if name == "config" else name, None, 0)
+                yield from _of_option(name, value)
             except yaml.YAMLError:
                 yield Setting(name, value)
+
+
+def _of_option(name: str, value: str) -> Iterator[Setting]:
+    """What an option sets; a text may look like YAML that is wrong, and is a text then."""
+    node: Any = yaml.compose(value)
+    block = isinstance(node, yaml.MappingNode) and not node.flow_style
+    try:
+        found = list(_flat(node, "" if name == "config" else name, None, 0))
+    except UserError:
+        if not block and (node is None or not node.tag.startswith("!")):
+            raise
+        found = [Setting(name, value)]
+    yield from found
 
 
 def _read(name: str) -> yaml.Node:
@@ -63,11 +77,20 @@ def _read(name: str) -> yaml.Node:
     return node
 
 
+def _is_finite(number: str) -> bool:
+    if NOT_FINITE.fullmatch(number):
+        return False
+    try:
+        return math.isfinite(float(number.replace("_", "")))
+    except ValueError:  # YAML's 1:30.5
+        return True
+
+
 def _flat(node: Any, key: str, file: str | None, line: int) -> Iterator[Setting]:
     where = f"{file}:{line + 1}: " if file else ""
     if node is not None and node.tag not in yaml.SafeLoader.yaml_constructors:
         raise UserError(f"{where}{key}: {node.tag} is no tag of plain YAML; name an object by its class_path")
-    if isinstance(node, yaml.ScalarNode) and NOT_FINITE.fullmatch(node.value) and node.tag.endswith(":float"):
+    if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":float") and not _is_finite(node.value):
         raise UserError(f"{where}{key} is {node.value}; it must be a finite number")
     yield Setting(key, node.value if isinstance(node, yaml.ScalarNode) else "", where)
     if isinstance(node, yaml.MappingNode):

@@ -26,5 +26,5 @@ def check_values(config: Any) -> None:
     ):
         for key in keys:
             value = config.trainer[key]
-            if value is not None and not holds(value):
+            if isinstance(value, int | float) and not holds(value):  # an interval may be a time
                 raise UserError(f"trainer.{key} is {value}; {rule}")

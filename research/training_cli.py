@@ -155,10 +155,13 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer: dict[str, Any] = dict(self._get(self.config_init, "trainer", default={}))
+        for key in ("callbacks", "plugins"):
+            given = trainer.get(key) or []
+            trainer[key] = given if isinstance(given, list) else [given]
         fitting, started = self.subcommand == "fit", cluster()
         self.datamodule.connect(self.model, self.config[self.subcommand].seed_everything)
         if is_sharded(trainer.get("strategy")):
-            check_sharded(trainer["strategy"], self.model, trainer.get("callbacks") or ())
+            check_sharded(trainer["strategy"], self.model, trainer["callbacks"])
         if fitting:
             validated = self.datamodule.validated() if trainer.get("limit_val_batches") != 0 else []
             measured = [name for name, o in self.model.objectives.items() if o.stream in validated]
@@ -177,8 +180,7 @@ class TrainingCLI(LightningCLI):
         chosen = trainer.get("logger")
         own = chosen if isinstance(chosen, list) else [chosen] if chosen not in (None, True, False) else []
         trainer["logger"] = [*loggers(self.run, self.folder, self.dump), *own] if fitting else False
-        given, mixture = trainer.get("callbacks") or [], MixtureLog()
-        given = given if isinstance(given, list) else [given]
+        given, mixture = trainer["callbacks"], MixtureLog()
         checkpoint_io = AsyncCheckpointIO() if self.run.checkpoint_async else AtomicCheckpointIO()
         trainer["callbacks"] = [
             *given,
@@ -190,7 +192,7 @@ class TrainingCLI(LightningCLI):
         ]
         if trainer.get("enable_progress_bar") is not False:
             trainer["callbacks"].append(progress())
-        trainer["plugins"] = [*(trainer.get("plugins") or []), checkpoint_io, *([started] if started else [])]
+        trainer["plugins"] = [*trainer["plugins"], checkpoint_io, *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)
         try:

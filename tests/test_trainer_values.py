@@ -32,3 +32,5 @@ def test_what_lightning_would_take(trainer: dict[str, float], told: str) -> None
 def test_what_is_sound() -> None:
     check_values(config(0, max_steps=-1, max_epochs=3, gradient_clip_val=0.0, val_check_interval=0.25))
     check_values(config(2**32 - 1))
+    check_values(config(val_check_interval="00:00:30:00"))
+    check_values(config(val_check_interval={"minutes": 15}))

@@ -8,10 +8,13 @@ Finished runs under runs/privacy/ are not repeated.
 import argparse
 import csv
 import json
+import math
 import os
 import random
+import shlex
 import shutil
 import sys
+import zlib
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,7 @@ def command(*arguments: str) -> None:
 
 def trained(name: str, seed: int, *config: str) -> Path:
     """The folder of a run, which is trained and tested unless it lies there; a killed one goes on."""
+    name = f"{name}-{zlib.crc32(shlex.join(config).encode()):08x}"  # other rates are another run
     folder = RUNS / name
     options = [*config, "--run.name", name, "--seed_everything", str(seed)]
     if not (folder / "fit.json").exists():
@@ -60,9 +64,10 @@ def chosen(part: str, epsilon: float | None) -> list[str]:
     runs = [run for run in found.runs if run["arm"]["privacy"].split(",")[0] == named(epsilon)]
     if undone := [run["key"] for run in runs if run["status"] != "done"]:
         sys.exit(f"tuning is not finished: {len(undone)} of {len(runs)} runs; `{found.header['command']}`")
-    options = sorted(runs, key=lambda run: run["metrics"][metric], reverse=direction == "max")[0]["options"]
+    finite = [run for run in runs if math.isfinite(run["metrics"][metric])]
+    options = sorted(finite, key=lambda run: run["metrics"][metric], reverse=direction == "max")[0]["options"]
     pairs = zip(options[::2], options[1::2], strict=True)
-    return [part for name, value in pairs if name.startswith("--model.") for part in (name, value)]
+    return [each for name, value in pairs if name.startswith("--model.") for each in (name, value)]
 
 
 def figures(folder: Path) -> Figures:

@@ -64,7 +64,7 @@ class Lines(ProgressBar):
         if not self.speaks or step == self.said or (step % every and step != total):
             return
         self.said = step
-        figures: Any = self.get_metrics(trainer, pl_module)
+        figures: Any = trainer.progress_bar_metrics
         told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         seconds = time.monotonic() - self.since
         print(tqdm.format_meter(step, total, seconds, prefix="step ", unit=" steps", postfix=told, initial=self.first,

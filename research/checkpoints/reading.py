@@ -97,7 +97,7 @@ def in_folder(path: Path) -> str:
     if is_sharded_checkpoint(path):
         command = f"python -m research.cli checkpoint consolidate {path} --output FILE"
         return f"a checkpoint in shards, which only the strategy that wrote it reads; make one file of it: {command}"
-    found = next((file for file in (path / LAST, path / "checkpoints" / LAST) if file.is_file()), None)
+    found = next((file for file in (path / LAST, path / "checkpoints" / LAST) if file.exists()), None)
     return f"a folder; name a file, such as {found}" if found else f"a folder; name a file: no {LAST} is in it"
 
 

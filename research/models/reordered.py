@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from research.models.compression.maps import is_linear, matrix, replace
+from research.models.compression.maps import Replaced, is_transposed, matrix, replace
+from research.models.linear import Linear
 
 
 class Reordered(nn.Module):
@@ -25,6 +26,15 @@ class Reordered(nn.Module):
 
 
 def reorder(model: Any) -> None:
-    """Put :class:`Reordered` in the place of the linear maps, but of the output embedding, which may share weights."""
-    output = model.get_output_embeddings()
-    replace(model, lambda child: Reordered(child) if is_linear(child) and child is not output else None)
+    """Put :class:`Reordered` in the place of the plain linear maps.
+
+    The output embedding stays, which may share its weights, and so do compressed maps, whose parts are read as weights.
+    """
+    kept = {id(model.get_output_embeddings())}
+    kept |= {id(part) for module in model.modules() if isinstance(module, Replaced) for part in module.modules()}
+
+    def of(child: nn.Module) -> nn.Module | None:
+        plain = type(child) in (nn.Linear, Linear) or is_transposed(child)
+        return Reordered(child) if plain and id(child) not in kept else None
+
+    replace(model, of)

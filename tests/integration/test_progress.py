@@ -9,9 +9,10 @@ from research.callbacks import progress
 LINE = r"step (\d+)/8 \[\d\d:\d\d<\S+, .+, loss [\d.]+, \w+ [\d.]+.*\]"
 
 
-def test_a_log_file_has_plain_lines(program, capsys):
+@pytest.mark.parametrize("wandb", ["disabled", "offline"])
+def test_a_log_file_has_plain_lines(program, capsys, wandb):
     given = ["--trainer.max_steps", "8", "--trainer.val_check_interval", "4", "--trainer.enable_progress_bar", "true"]
-    assert program("fit", "plain", *given) == 0
+    assert program("fit", f"plain-{wandb}", *given, "--run.wandb", wandb) == 0
     out, err = capsys.readouterr()
     assert not re.findall(r"[\x1b\r]", out + err)
     lines = [line for line in out.splitlines() if line.startswith("step ")]
@@ -32,9 +33,8 @@ def test_twenty_lines_a_run(total, said, capsys):
     from types import SimpleNamespace
 
     lines = progress.Lines()
-    lines.get_metrics = lambda *_: {"loss": 2.5}
     module = SimpleNamespace(total_steps=total)
-    trainer = SimpleNamespace(global_step=0)
+    trainer = SimpleNamespace(global_step=0, progress_bar_metrics={"loss": 2.5})
     lines.on_train_start(trainer, module)
     for trainer.global_step in (step for step in range(1, said[-1] + 1) for _ in range(2)):  # two batches a step
         lines.on_train_batch_end(trainer, module)

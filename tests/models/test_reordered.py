@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from research.models import Student
+from research.models.compression import FactorisedEmbedding, LowRank
+from research.models.compression.method import Compression
 from research.models.reordered import Reordered, reorder
 
 
@@ -28,3 +30,16 @@ def test_answers_are_those_of_torch(tiny: Callable[..., Student], kind: str, dty
         if isinstance(module, Reordered):
             first = plain.get_submodule(name).weight
             assert any(torch.equal(module.weight.to_dense(), weight) for weight in (first, first.T)), name
+
+
+@pytest.mark.parametrize("way", [LowRank(4), FactorisedEmbedding(8)], ids=lambda w: type(w).__name__)
+@torch.inference_mode()
+def test_a_compressed_student_answers_as_before(tiny: Callable[..., Student], kind: str, way: Compression) -> None:
+    student = tiny(kind)
+    way.apply(student.model, student.family)
+    model = student.model.eval().float()
+    ids = torch.arange(5, 27).view(2, 11)
+    given = {"input_ids": ids} | ({"decoder_input_ids": ids[:, :4]} if model.config.is_encoder_decoder else {})
+    before = model(**given).logits
+    reorder(model)
+    torch.testing.assert_close(model(**given).logits, before, rtol=1e-5, atol=1e-5)

@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
     from research.applications.recommendation.compare import compare
     from research.applications.recommendation.table import write
 
-    write(compare(options.data, options.seeds, options.runs, settings), options.output)
+    write(compare(options.data, options.seeds, options.runs, settings), options.output, arguments)
     return 0
 
 

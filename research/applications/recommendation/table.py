@@ -2,7 +2,7 @@
 
 import json
 import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from research.applications.recommendation.ranking import gains, hits
 from research.files import write_whole
 
 
-def write(found: Comparison, folder: Path) -> None:
-    """Both files, each whole or not at all; the table is shown too."""
+def write(found: Comparison, folder: Path, arguments: Sequence[str]) -> None:
+    """Both files, each whole or not at all, with the ``arguments`` of the command; the table is shown too."""
     head = {
-        "command": "python -m research.applications.recommendation " + shlex.join(sys.argv[1:]),
+        "command": f"python -m research.applications.recommendation {shlex.join(arguments)}".rstrip(),
         "commit": commit(),
         "seeds": found.seeds,
         "users": len(found.data.users),
@@ -98,7 +98,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Recommending the next film", "",
         f"{results['users']} users, {results['films']} films, seeds {', '.join(map(str, results['seeds']))}, commit "
-        f"{results['commit']}, `{results['command'].strip()}`.", "",
+        f"{results['commit']}, `{results['command']}`.", "",
         "| recommender | NDCG@10 | HR@10 | NDCG@10 warm | HR@10 cold | median rank cold | "
         f"NDCG@10 less {best} | seconds |",
         "|---|---|---|---|---|---|---|---|",

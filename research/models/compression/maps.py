@@ -66,7 +66,10 @@ def replace(root: nn.Module, of: Of) -> int:
     for parent in list(root.modules()):
         for name, child in list(parent.named_children()):
             weights = next(child.parameters(recurse=False), child)
-            _, new = known.setdefault((type(child), id(weights)), (child, of(child)))
+            place = type(child), id(weights)
+            if place not in known:
+                known[place] = child, of(child)
+            _, new = known[place]
             if new is not None:
                 setattr(parent, name, new.train(child.training))
                 count += 1
