@@ -56,7 +56,7 @@ def test_popularity_is_as_worked_out_by_pandas(out: Path, films: Path) -> None:
     assert row["hr"][0] == pytest.approx(np.mean(np.array(ranks) <= 10))
 
 
-def test_the_table_tells_all(out: Path) -> None:
+def test_the_table_tells_all(settings: list[str], out: Path) -> None:
     results, text = json.loads((out / "results.json").read_text()), (out / "results.md").read_text()
     names = list(results["recommenders"])
     assert names[0] == "popularity" and names[3:] == ["matrix factorisation", "SASRec", "hybrid", "next"]
