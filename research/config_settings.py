@@ -12,8 +12,6 @@ import yaml
 
 from research.errors import UserError
 
-NOT_FINITE = re.compile(r"[-+]?\.(nan|inf)", re.IGNORECASE)
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -78,10 +76,8 @@ def _read(name: str) -> yaml.Node:
 
 
 def _is_finite(number: str) -> bool:
-    if NOT_FINITE.fullmatch(number):
-        return False
     try:
-        return math.isfinite(float(number.replace("_", "")))
+        return math.isfinite(float(re.sub(r"_|\.(?=inf|nan)", "", number.lower())))  # YAML's .inf is Python's inf
     except ValueError:  # YAML's 1:30.5
         return True
 

@@ -7,9 +7,9 @@ import torch
 from research.errors import UserError
 
 
-def native_bfloat16() -> bool:
-    """Native on the GPU if there is one, else on the CPU."""
-    if torch.cuda.is_available():
+def native_bfloat16(device: str | None = None) -> bool:
+    """Native on a device; by default on the GPU if there is one, else on the CPU."""
+    if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

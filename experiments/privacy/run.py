@@ -65,7 +65,8 @@ def chosen(part: str, epsilon: float | None) -> list[str]:
     if undone := [run["key"] for run in runs if run["status"] != "done"]:
         sys.exit(f"tuning is not finished: {len(undone)} of {len(runs)} runs; `{found.header['command']}`")
     finite = [run for run in runs if math.isfinite(run["metrics"][metric])]
-    options = sorted(finite, key=lambda run: run["metrics"][metric], reverse=direction == "max")[0]["options"]
+    best = max if direction == "max" else min
+    options = best(finite, key=lambda run: run["metrics"][metric])["options"]
     pairs = zip(options[::2], options[1::2], strict=True)
     return [each for name, value in pairs if name.startswith("--model.") for each in (name, value)]
 

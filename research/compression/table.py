@@ -113,6 +113,21 @@ def worth_it(rows: Sequence[Row]) -> list[bool]:
     return [not any((other >= own).all() and (other > own).any() for other in figures) for own in figures]
 
 
+def figures(row: Row, first: Row) -> tuple[float, ...]:
+    """Megabytes, their share of the first's, millions of parameters, milliseconds, how many times as fast as the first,
+    megabytes of memory, the quality and its share of the first's."""
+    return (
+        row.size / 1e6,
+        row.size / first.size,
+        row.parameters / 1e6,
+        row.milliseconds,
+        first.milliseconds / row.milliseconds,
+        row.memory / 1e6,
+        row.quality,
+        row.quality / first.quality,
+    )
+
+
 def markdown(rows: Sequence[Row], figure: str) -> str:
     """A table, the first row of which the others are compared with."""
     first = rows[0]
@@ -122,30 +137,29 @@ def markdown(rows: Sequence[Row], figure: str) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row, worth in zip(rows, worth_it(rows), strict=True):
+        size, share, parameters, milliseconds, faster, memory, quality, kept = figures(row, first)
         lines.append(
-            f"| {row.name} | {row.size / 1e6:.2f} | {row.size / first.size:.1%} | {row.parameters / 1e6:.2f} "
-            f"| {row.milliseconds:.2f} | {first.milliseconds / row.milliseconds:.2f} | {row.memory / 1e6:.0f} "
-            f"| {row.quality:.4f} | {row.quality / first.quality:.1%} | {'front' if worth else ''} |"
+            f"| {row.name} | {size:.2f} | {share:.1%} | {parameters:.2f} | {milliseconds:.2f} | {faster:.2f} "
+            f"| {memory:.0f} | {quality:.4f} | {kept:.1%} | {'front' if worth else ''} |"
         )
     return "\n".join(lines)
 
 
 def as_text(rows: Sequence[Row], figure: str) -> str:
     """The same for a terminal, a column a model."""
-    first = rows[0]
-    columns = {
-        row.name: {
-            "size (MB)": row.size / 1e6,
-            "of the first (%)": 100 * row.size / first.size,
-            "parameters (M)": row.parameters / 1e6,
-            "ms for a text": row.milliseconds,
-            "times as fast": first.milliseconds / row.milliseconds,
-            "memory (MB)": row.memory / 1e6,
-            figure: row.quality,
-            "of the first's (%)": 100 * row.quality / first.quality,
+    columns = {}
+    for row in rows:
+        size, share, parameters, milliseconds, faster, memory, quality, kept = figures(row, rows[0])
+        columns[row.name] = {
+            "size (MB)": size,
+            "of the first (%)": 100 * share,
+            "parameters (M)": parameters,
+            "ms for a text": milliseconds,
+            "times as fast": faster,
+            "memory (MB)": memory,
+            figure: quality,
+            "of the first's (%)": 100 * kept,
         }
-        for row in rows
-    }
     worth = ", ".join(row.name for row, front in zip(rows, worth_it(rows), strict=True) if front)
     told = textwrap.fill(f"no other is as small, as fast and as good: {worth}", COLUMNS, break_on_hyphens=False)
     return f"{tables(columns)}\n\n{told}"

@@ -15,6 +15,7 @@ from research.models.checkpoint import Trained
 from research.models.compression.integers import Integers, in_integers
 from research.models.reordered import reorder
 from research.objectives.base import Objective
+from research.precision import native_bfloat16
 
 
 def checkpoint_of(path: str | Path) -> Path:
@@ -58,7 +59,7 @@ def load(
     Raises:
         UserError: if it cannot be read, its decisions do not fit it, or the device or precision is not there.
     """
-    if precision == "bf16" and device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if precision == "bf16" and device == "cpu" and not native_bfloat16(device):
         raise UserError("precision is bf16, which this machine only emulates, tens of times slower; use 32")
     if precision == "int8" and (device != "cpu" or compile):
         raise UserError("precision is int8, which is for device cpu and without compile")

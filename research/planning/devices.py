@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from research.errors import UserError
+from research.precision import native_bfloat16
 
 SIDE, TIMES = 2048, 3  # of the square product that is measured, and how often
 
@@ -47,7 +48,7 @@ def device(name: str) -> Device:
 
 def measured_peak(precision: str) -> float:
     """FLOP/s of a square matrix product on this machine, the best of some."""
-    narrow = "32" not in precision and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    narrow = "32" not in precision and native_bfloat16("cpu")
     a = torch.rand(SIDE, SIDE, dtype=torch.bfloat16 if narrow else torch.float32)
     seconds = []
     for _ in range(TIMES):

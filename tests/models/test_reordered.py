@@ -2,28 +2,35 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from research.models import Student
 from research.models.compression import FactorisedEmbedding, LowRank
 from research.models.compression.method import Compression
 from research.models.reordered import Reordered, reorder
+from research.precision import native_bfloat16
+
+
+def logits(model: Any) -> Tensor:
+    ids = torch.arange(5, 27).view(2, 11)
+    given = {"input_ids": ids} | ({"decoder_input_ids": ids[:, :4]} if model.config.is_encoder_decoder else {})
+    return model(**given).logits
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
 def test_answers_are_those_of_torch(tiny: Callable[..., Student], kind: str, dtype: torch.dtype) -> None:
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if dtype == torch.bfloat16 and not native_bfloat16():
         pytest.skip("the processor does not multiply bfloat16")
     plain = tiny(kind).model.eval().to(dtype)
     model = copy.deepcopy(plain)
     reorder(model)
-    ids = torch.arange(5, 27).view(2, 11)
-    given = {"input_ids": ids} | ({"decoder_input_ids": ids[:, :4]} if plain.config.is_encoder_decoder else {})
     near = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.02}
-    torch.testing.assert_close(model(**given).logits, plain(**given).logits, **near)
+    torch.testing.assert_close(logits(model), logits(plain), **near)
     assert sum(isinstance(module, Reordered) for module in model.modules()) >= 8
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     for name, module in model.named_modules():
@@ -38,8 +45,6 @@ def test_a_compressed_student_answers_as_before(tiny: Callable[..., Student], ki
     student = tiny(kind)
     way.apply(student.model, student.family)
     model = student.model.eval().float()
-    ids = torch.arange(5, 27).view(2, 11)
-    given = {"input_ids": ids} | ({"decoder_input_ids": ids[:, :4]} if model.config.is_encoder_decoder else {})
-    before = model(**given).logits
+    before = logits(model)
     reorder(model)
-    torch.testing.assert_close(model(**given).logits, before, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits(model), before, rtol=1e-5, atol=1e-5)
