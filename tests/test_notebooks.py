@@ -14,8 +14,7 @@ LARGEST = 300_000  # bytes
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = nbformat.read(path, as_version=4)
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    if "data/" in "".join(code) and not (ROOT / "data").exists():
+    if "data/" in "".join(cell.source for cell in notebook.cells) and not (ROOT / "data").exists():
         pytest.skip("data/ is not there")
     monkeypatch.setenv("NOTEBOOK_REDUCED", "1")
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
