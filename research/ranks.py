@@ -63,4 +63,5 @@ def of_each_rank(value: Value) -> list[Value]:
 
 
 def many() -> bool:
+    """Whether this process is one of a group, which may have one member."""
     return dist.is_available() and dist.is_initialized()

@@ -245,6 +245,7 @@ class TrainingCLI(LightningCLI):
 
 
 def pick(config: dict[str, Any], dotted: str) -> Any:
+    """The value at a dotted path; raises :class:`KeyError` where it leads nowhere."""
     for name in dotted.split("."):
         config = config[name]
     return config

@@ -85,4 +85,5 @@ def trained(module: Any) -> list[nn.Parameter]:
 
 
 def copies(module: Any) -> list[Tensor]:
+    """The trained parameters as they are now."""
     return [parameter.detach().clone() for parameter in trained(module)]

@@ -134,6 +134,7 @@ def asked(chosen: argparse.Namespace, model: Any, checkpoint: Path) -> list[dict
 
 
 def method_of(given: dict[str, Any]) -> Any:
+    """The method that an entry of ``class_path`` and ``init_args`` describes."""
     return class_of(given)(**given["init_args"])
 
 
@@ -143,6 +144,7 @@ def lasting(methods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def class_of(given: dict[str, Any]) -> Any:
+    """The class that an entry names by ``class_path``."""
     module, _, name = given["class_path"].rpartition(".")
     return getattr(importlib.import_module(module), name)
 

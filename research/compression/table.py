@@ -185,4 +185,5 @@ def plot(rows: Sequence[Row], figure: str, path: Path) -> None:
 
 
 def as_json(rows: Sequence[Row], figure: str) -> list[dict[str, Any]]:
+    """The rows as records, each naming the figure that measures its quality."""
     return [{**asdict(row), "figure": figure} for row in rows]

@@ -95,6 +95,7 @@ def example(student: "Student", info: StreamInfo, first: Sequence[int], second: 
 
 
 def length(one: Example) -> int:
+    """Tokens of an example's one or two texts, without those of the framing."""
     return len(one.first) + (0 if one.second is None else len(one.second))
 
 

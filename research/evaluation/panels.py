@@ -15,10 +15,12 @@ Lines = Mapping[str, Curve]
 
 
 def columns(*names: str) -> Callable[[RunLog], Lines]:
+    """A panel of these curves, as many as a run has."""
     return lambda log: {name.replace("_", " "): log.curves[name] for name in names if name in log.curves}
 
 
 def group(prefix: str) -> Callable[[RunLog], Lines]:
+    """A panel of the curves whose names begin so."""
     return lambda log: log.group(prefix)
 
 

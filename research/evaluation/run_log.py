@@ -105,4 +105,5 @@ def column(rows: list[dict[str, str]], name: str) -> Curve:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
+    """What a file holds, or None where there is no file."""
     return json.loads(path.read_text()) if path.is_file() else None

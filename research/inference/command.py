@@ -84,6 +84,7 @@ def answered(chosen: argparse.Namespace, settings: dict[str, Any], read: Iterato
 
 
 def counted(answers: Iterator[dict[str, Any]], bar: Any) -> Iterator[dict[str, Any]]:
+    """The same answers; the bar moves as each is taken."""
     for answer in answers:
         yield answer
         bar.update()

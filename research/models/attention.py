@@ -66,6 +66,7 @@ def blocks(q: Tensor, k: Tensor) -> list[slice]:
 
 
 def part(mask: Tensor | None, rows: slice) -> Tensor | None:
+    """The rows of a mask that has rows, or the one that all rows share."""
     return mask if mask is None or len(mask) == 1 else mask[rows]
 
 

@@ -71,6 +71,7 @@ def files_digest(paths: Iterable[Path]) -> str:
 
 
 def found(name: str, error: Exception) -> UserError:
+    """The error of a backbone that could not be loaded, with the first line of its reason."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UserError(f"backbone {name}: cannot be loaded as a hub name or folder ({first})")
 

@@ -225,4 +225,5 @@ def check(weights: Weights, name: str, file: Path) -> None:
 
 
 def layers(weights: Weights, stack: str) -> int:
+    """How many layers an encoder or a decoder has, by the names of its weights."""
     return 1 + max(int(name.split(".")[2]) for name in weights if name.startswith(f"{stack}.layers."))

@@ -60,6 +60,7 @@ class Family(ABC):
 
 
 def join(*parts: "np.ndarray | list[int] | None") -> np.ndarray:
+    """One row of the parts that are there."""
     return np.concatenate([np.asarray(p, dtype=np.int64) for p in parts if p is not None])
 
 
@@ -78,6 +79,8 @@ def layers_of(model: nn.Module) -> tuple[nn.Module, str]:
 
 
 class Encoder(Family):
+    """BERT and its like: a text between its first and last special token, every token sees every other."""
+
     name, auto_class, default_pooling = "encoder", "AutoModelForMaskedLM", "mean"
     framing = ("begin", "end")
 
@@ -123,6 +126,8 @@ class Encoder(Family):
 
 
 class Decoder(Family):
+    """GPT-2 and its like: a text and its end, each token sees those before it."""
+
     name, auto_class, default_pooling = "decoder", "AutoModelForCausalLM", "last"
 
     def frame(self, example: Example, vocabulary: Vocabulary) -> Row:
@@ -160,6 +165,8 @@ class Decoder(Family):
 
 
 class EncoderDecoder(Family):
+    """T5 and its like: a text is encoded whole, another is decoded from it."""
+
     name, auto_class, default_pooling = "encoder-decoder", "AutoModelForSeq2SeqLM", "mean"
 
     def frame(self, example: Example, vocabulary: Vocabulary) -> Row:

@@ -35,6 +35,7 @@ def check_packed(config: "PretrainedConfig", key: str, model: str) -> None:
 
 
 def takes_packed(config: "PretrainedConfig") -> bool:
+    """Whether an architecture's attention can be given packed rows."""
     kernel = config._attn_implementation  # unset before the model is built
     return config.model_type in SERVED and kernel in (None, "sdpa", BLOCKED)
 

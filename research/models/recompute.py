@@ -31,12 +31,14 @@ class Remade:
 
 
 def pack(tensor: Tensor) -> Tensor | Remade:
+    """What the graph keeps of a tensor: the tensor, or how to make it again where that is known and it is unchanged."""
     whole = tensor if tensor._base is None else tensor._base
     make = getattr(whole, MADE_BY, None)
     return tensor if make is None or whole._version else Remade(make, whole, tensor)
 
 
 def unpack(kept: Tensor | Remade) -> Tensor:
+    """The tensor that :func:`pack` kept, made again where need be."""
     return kept.tensor() if isinstance(kept, Remade) else kept
 
 

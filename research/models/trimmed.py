@@ -139,15 +139,18 @@ def closed(token: str, ranks: dict[tuple[str, ...], int]) -> set[str]:
 
 
 def of_words(model: dict[str, Any], number: dict[str, int]) -> None:
+    """Keeps the numbered tokens of a WordPiece or WordLevel model, in place."""
     model["vocab"] = {token: number[token] for token in model["vocab"] if token in number}
 
 
 def of_merges(model: dict[str, Any], number: dict[str, int]) -> None:
+    """Keeps the numbered tokens of a BPE model and the merges among them, in place."""
     model["merges"] = [list(pair) for pair in merges(model) if {*pair, "".join(pair)} <= number.keys()]
     of_words(model, number)
 
 
 def of_scores(model: dict[str, Any], number: dict[str, int]) -> None:
+    """Keeps the numbered tokens of a Unigram model with their scores, in place."""
     unknown = None if model["unk_id"] is None else model["vocab"][model["unk_id"]][0]
     model["vocab"] = [[token, score] for token, score in model["vocab"] if token in number]
     model["unk_id"] = None if unknown is None else number[unknown]

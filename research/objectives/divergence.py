@@ -103,5 +103,6 @@ class SkewedKL(Divergence):
 
 
 def check_share(name: str, share: float) -> None:
+    """Raises :class:`UserError` where a share is not in (0, 1)."""
     if not 0 < share < 1:
         raise UserError(f"divergence: {name} is {share}; it must lie in (0, 1)")

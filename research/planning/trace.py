@@ -211,9 +211,11 @@ def modules_of(teacher: Any) -> Iterator[nn.Module]:
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """Bytes of all the elements."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def bytes_of_batch(batch: Batch) -> int:
+    """Bytes of a batch's views and labels."""
     parts = [getattr(tokens, f.name) for tokens in batch.views.values() for f in fields(tokens)]
     return bytes_of(part for part in [*parts, batch.labels] if part is not None)

@@ -38,4 +38,5 @@ def places(index: Tensor | None) -> list[Tensor | None]:
 
 
 def ones(mask: Tensor) -> Tensor:
+    """A mask that keeps everything, shaped as the given one."""
     return torch.ones(tuple(mask.shape), dtype=torch.bool)

@@ -253,6 +253,7 @@ def named(value: Any) -> str:
 
 
 def is_ablation(given: Mapping[Any, Any]) -> bool:
+    """Whether an entry of a grid leaves objectives out or adds them, and is no other change."""
     return given.keys() <= {LEAVE, ADD}
 
 

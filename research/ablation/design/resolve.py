@@ -121,11 +121,13 @@ def forget() -> None:
 
 
 def without_sources(config: Any) -> Any:
+    """The same config with nothing in place of each source: its fingerprint says more than its words."""
     if isinstance(config, dict):
         return {} if is_source(config) else {name: without_sources(value) for name, value in config.items()}
     return [without_sources(value) for value in config] if isinstance(config, list) else config
 
 
 def is_source(described: dict[str, Any]) -> bool:
+    """Whether an entry of a config describes a :class:`research.data.sources.Source`."""
     located: Any = pydoc.locate(str(described.get("class_path")))
     return inspect.isclass(located) and issubclass(located, Source)

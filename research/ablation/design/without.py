@@ -44,6 +44,7 @@ def parts(value: Any) -> list[Any]:
 
 
 def words(value: Any) -> set[str]:
+    """Every string in a value, at any depth."""
     return {part for part in parts(value) if isinstance(part, str)}
 
 

@@ -51,6 +51,7 @@ def members(values: Sequence[str]) -> list[frozenset[str]]:
 
 
 def label(names: Iterable[str]) -> str:
+    """A set of objectives as one word, the same in whatever order they are named."""
     return "+".join(sorted(names))
 
 

@@ -171,6 +171,7 @@ def plural(seeds: int) -> str:
 
 
 def name(arm: Iterable[str]) -> str:
+    """An arm as a reader knows it: what it changes, or the base."""
     return ", ".join(arm) or "base"
 
 
@@ -179,6 +180,7 @@ def short(metric: str) -> str:
 
 
 def with_half(mean: float, half: float | None, digits: int) -> str:
+    """A mean and half its interval; without a half where one seed gives none."""
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half is not None else "")
 
 
@@ -195,4 +197,5 @@ def probability(p: float) -> str:
 
 
 def needed(seeds: float | None) -> str:
+    """How many seeds a difference would need; a dash where unknown, infinity where there is no difference."""
     return "-" if seeds is None else f"{seeds:.0f}" if seeds <= 1000 else ">1000" if math.isfinite(seeds) else "∞"

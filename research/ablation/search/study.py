@@ -193,4 +193,5 @@ class Study:
 
 
 def shown(value: Any) -> str:
+    """A chosen value as a table shows it, numbers to four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

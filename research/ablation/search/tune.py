@@ -49,6 +49,10 @@ def tune(grid: Grid, arguments: list[str], workers: int, dry: bool = False) -> i
 
 
 def study_of(grid: Grid) -> Study:
+    """The search that a grid describes.
+
+    Raises :class:`UserError` where Optuna, of the extra ``ablation``, is not installed.
+    """
     try:
         from research.ablation.search.study import Study
     except ModuleNotFoundError as error:

@@ -41,6 +41,7 @@ def measured(
 
 
 def of_set(arrays: Scores, name: str, messages: Messages, known: Sequence[str]) -> Scored:
+    """The scores of one set of messages, with their intents' numbers among the known."""
     labels = np.array([known.index(intent) for _, intent in messages])
     return Scored(arrays[f"{name}/logits"], arrays[f"{name}/embeddings"], labels)
 
@@ -90,6 +91,7 @@ def refused(arrays: Scores, sets: dict[str, Scored]) -> dict[str, Any]:
 
 
 def outside_of(arrays: Scores, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and embeddings of messages that no known intent covers."""
     return arrays[f"{name}/logits"], arrays[f"{name}/embeddings"]
 
 

@@ -81,6 +81,7 @@ def report(results: Mapping[str, Any]) -> str:
 
 
 def table(arms: Mapping[str, Any], columns: Mapping[str, str], factor: float, digits: int) -> list[str]:
+    """Lines of Markdown, an arm a row: the mean over seeds of ``factor`` times each figure, with its interval."""
     lines = [f"| arm | {' | '.join(columns.values())} |", "|---|" + "---|" * len(columns)]
     for arm, runs in arms.items():
         cells = [shown([factor * run[name] for run in runs], digits) for name in columns]
@@ -89,6 +90,7 @@ def table(arms: Mapping[str, Any], columns: Mapping[str, str], factor: float, di
 
 
 def difference(ours: Any, theirs: Any, name: str) -> str:
+    """How much larger a figure of ours is over paired seeds, in hundredths, with its interval."""
     return shown([100 * (a[name] - b[name]) for a, b in zip(ours, theirs, strict=True)], 1, "+")
 
 

@@ -41,6 +41,7 @@ def scores(arm: str, seed: int, python: str | None) -> Scores:
 
 
 def asked(arm: str, seed: int) -> Scores:
+    """The scores and the latency of one arm on its seed's split, on one thread where time counts."""
     model = load(train(arm, seed), decisions=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

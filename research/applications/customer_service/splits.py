@@ -77,6 +77,7 @@ class Split:
 
 @cache
 def messages(split: str) -> Messages:
+    """A split of Banking77: each message with the name of its intent."""
     return [(r["text"], str(r["label"])) for r in CSV(f"{BANKING}/{split}.csv", text="text", label="category")]
 
 

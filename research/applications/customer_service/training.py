@@ -19,11 +19,13 @@ TEACHERS = {"hybrid": "teacher"}  # what has to be trained before
 
 
 def settings() -> dict[str, Any]:
+    """The application's ``config.yaml``."""
     given: dict[str, Any] = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     return given
 
 
 def split_of(seed: int) -> Split:
+    """Which intents are known and which messages are labelled, under a seed."""
     return Split(seed, **settings()["intents"])
 
 

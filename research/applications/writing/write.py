@@ -47,6 +47,7 @@ def read(path: str) -> Iterator[dict[str, str]]:
 
 
 def lines(path: str) -> Iterable[str]:
+    """The lines of a file, or of standard input for ``-``."""
     if path == "-":
         return sys.stdin
     try:

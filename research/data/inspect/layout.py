@@ -12,6 +12,7 @@ def width(text: str) -> int:
 
 
 def columns_of(letter: str) -> int:
+    """Columns of a terminal that a letter takes: 0, 1 or 2."""
     if unicodedata.combining(letter):
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

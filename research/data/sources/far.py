@@ -107,6 +107,7 @@ class FarFile(io.RawIOBase):
 
 
 def open_far(path: Path) -> IO[bytes]:
+    """A file of an object storage, read in blocks from where it is sought."""
     return io.BufferedReader(FarFile(path), BLOCK)
 
 

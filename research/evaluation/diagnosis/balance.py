@@ -46,6 +46,7 @@ def shares(log: RunLog, kind: str) -> dict[str, tuple[np.ndarray, np.ndarray, np
 
 
 def learned(log: RunLog, name: str) -> bool:
+    """Whether an objective's loss came down to ``LEARNED`` of where it began."""
     losses = levels(log.curves[f"loss/{name}"][1])
     return bool(losses[-1] <= LEARNED * losses[0])
 
@@ -96,6 +97,7 @@ def silent(log: RunLog) -> Iterator[Finding]:
 
 
 def conflicting(log: RunLog) -> Iterator[Finding]:
+    """Pairs of objectives whose gradients point apart, by the median of their cosines."""
     for pair, (steps, cosines) in log.group("cosine/").items():
         if len(steps) >= MEASURES and (middle := np.median(cosines)) <= CONFLICT:
             advice = "Use research.weighting.Aggregation, or see whether labels or teacher of one are wrong."

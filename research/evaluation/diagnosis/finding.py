@@ -27,6 +27,7 @@ class Finding:
 
 
 def span(steps: np.ndarray) -> tuple[int, int]:
+    """The first and the last of some steps."""
     return int(steps[0]), int(steps[-1])
 
 

@@ -77,6 +77,7 @@ def _spikes(run: str, name: str, steps: np.ndarray, losses: np.ndarray, least: f
 
 
 def infinite(log: RunLog) -> Iterator[Finding]:
+    """Steps whose gradient is not finite, where they are too many to be the scaler's search."""
     steps, norms = log.curves.get("gradient_norm", (np.zeros(0), np.zeros(0)))
     bad = ~np.isfinite(norms)
     if len(steps) >= POINTS and bad.mean() > INFINITE:

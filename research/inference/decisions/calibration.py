@@ -13,6 +13,7 @@ class Calibration(Protocol):
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities in float64 of logits, both shaped (examples, labels)."""
     from scipy.special import softmax  # type: ignore[import-untyped]
 
     return softmax(np.asarray(logits, np.float64), axis=1)

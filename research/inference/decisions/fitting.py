@@ -39,10 +39,12 @@ class Wanted:
 
 
 def calibration(method: str | None, examples: Scored) -> Calibration:
+    """A calibration fitted to validation; the temperature 1 where no method is asked for."""
     return Temperature() if method is None else METHODS[method].fit(examples.logits, examples.labels)
 
 
 def rule(wanted: Wanted, probabilities: np.ndarray, labels: np.ndarray) -> Rule:
+    """The rule that was asked for, fitted to probabilities shaped (examples, labels) where it has something to fit."""
     if wanted.costs is not None:
         return wanted.costs
     if wanted.f1:
@@ -51,6 +53,7 @@ def rule(wanted: Wanted, probabilities: np.ndarray, labels: np.ndarray) -> Rule:
 
 
 def detector(name: str, train: Scored) -> Detector:
+    """A detector of what is out of scope, fitted to embeddings of training texts where it needs them."""
     kind: Any = DETECTORS[name]
     return kind.fit(train.embeddings, train.labels) if hasattr(kind, "fit") else kind()
 

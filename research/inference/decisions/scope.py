@@ -106,4 +106,5 @@ def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
 
 
 def truth(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and scores, in this order, of a test that should score what is inside higher."""
     return np.repeat([1, 0], [len(inside), len(outside)]), np.concatenate([inside, outside])

@@ -53,21 +53,25 @@ def _kind(question: Any) -> Hashable:
 
 
 def predicted(asked: Asked, questions: list[Predict]) -> list[Any]:
+    """Labels with probabilities, numbers or generations for the texts of each question, in one batch."""
     answers = asked.model.predict((_plain(text) for q in questions for text in q.texts), questions[0].task)
     return [{"answers": [_shortened(a, q.top) for a in islice(answers, len(q.texts))]} for q in questions]
 
 
 def embedded(asked: Asked, questions: list[Embed]) -> list[Any]:
+    """An embedding for each text of each question."""
     rows = asked.model.embeddings(_plain(text) for q in questions for text in q.texts)
     return [{"embeddings": [row.tolist() for row in islice(rows, len(q.texts))]} for q in questions]
 
 
 def scored(asked: Asked, questions: list[Score]) -> list[Any]:
+    """The similarity of each pair, in [-1, 1]."""
     scores = asked.model.score(pair.model_dump() for q in questions for pair in q.pairs)
     return [{"scores": list(islice(scores, len(q.pairs)))} for q in questions]
 
 
 def explained(asked: Asked, questions: list[Explain]) -> list[Any]:
+    """An answer with the weight of each word in it and, where known texts were given, the nearest of them."""
     answers = list(asked.model.predict([q.text for q in questions], questions[0].task))
     embeddings = asked.model.embed([q.text for q in questions]) if asked.neighbours else [None] * len(questions)
     return [
@@ -81,6 +85,7 @@ def explained(asked: Asked, questions: list[Explain]) -> list[Any]:
 
 
 def described(asked: Asked, questions: list[Tasks]) -> list[Any]:
+    """What the server can be asked: each task's problem and labels."""
     tasks = {name: {"problem": i.problem, "labels": i.labels} for name, i in asked.model.tasks.items()}
     return [{"tasks": tasks, "neighbours": asked.neighbours is not None}] * len(questions)
 

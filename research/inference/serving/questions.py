@@ -12,6 +12,10 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def readable(text: str) -> str:
+    """The same text.
+
+    Raises :class:`ValueError` where it is blank or holds a control character.
+    """
     if found := CONTROL.search(text):
         raise ValueError(f"holds the control character U+{ord(found[0]):04X} at character {found.start()}")
     if not text.strip():
@@ -37,11 +41,15 @@ class Strict(BaseModel):
 
 
 class Text(Strict):
+    """A text, or two that are read together."""
+
     text: Words
     text_pair: Words | None = None
 
 
 class Pair(Strict):
+    """Two texts to be compared."""
+
     text: Words
     text_pair: Words
 
@@ -53,6 +61,8 @@ Texts = Annotated[
 
 
 class Question(Strict):
+    """What every route takes: the task that is asked, where there are several."""
+
     path: ClassVar[str]
     task: str | None = None
 

@@ -129,4 +129,5 @@ def shown(page: Path) -> Callable[[], Awaitable[Response]]:
 
 
 def digest(text: str) -> str:
+    """How a content security policy names an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

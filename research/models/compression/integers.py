@@ -138,6 +138,7 @@ def has_vnni() -> bool:
 
 
 def in_integers(model: nn.Module) -> bool:
+    """Whether some linear map of a model is in integers."""
     return any(isinstance(module, Rounded) for module in model.modules())
 
 

@@ -34,6 +34,7 @@ def is_transposed(module: nn.Module) -> bool:
 
 
 def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a linear map, also as GPT-2 keeps it, transposed."""
     return isinstance(module, nn.Linear) or is_transposed(module)
 
 

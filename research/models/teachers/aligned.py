@@ -243,6 +243,7 @@ def outcomes(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def at_rows(head: VocabularyHead, rows: Tensor) -> VocabularyHead:
+    """A head for some rows of its features."""
     return VocabularyHead(head.features[rows], head.weight, head.bias)
 
 

@@ -49,6 +49,7 @@ def scatter(ax: "Axes", layout: Layout, points: Mapping[int, tuple[Interval, Int
 
 
 def longest(names: Sequence[str]) -> int:
+    """Letters of the longest name, to leave room for it."""
     return max(map(len, names), default=0)
 
 

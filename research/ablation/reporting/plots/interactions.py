@@ -48,5 +48,6 @@ def pairs(layout: Layout, column: Column, others: Arm, known: Mapping[Square, Se
 
 
 def labelled(square: Square) -> str:
+    """What a line of the plot compares, in words."""
     beside = f", beside {square.beside}" if square.beside else ""
     return f"{square.one} without and with {square.other}{beside}"

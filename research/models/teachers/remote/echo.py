@@ -62,6 +62,7 @@ def read_written(answer: Mapping[str, Any], text: str) -> Echo:
 
 
 def finite(top: Mapping[str, float | None] | None) -> dict[str, float]:
+    """The log-probabilities that are numbers, by token."""
     return {token: value for token, value in (top or {}).items() if value is not None and math.isfinite(value)}
 
 

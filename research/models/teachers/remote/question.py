@@ -107,4 +107,5 @@ class Question:
 
 
 def normal(word: str) -> str:
+    """A word without case, quotes and punctuation around it, to compare with a label."""
     return word.strip(" \n\t\"'*.:").casefold()
