@@ -6,7 +6,6 @@ from pathlib import Path, PosixPath
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from research.checkpoints.reading import META, in_folder, is_sharded_checkpoint, unreadable
 from research.checkpoints.writing import sync
@@ -16,21 +15,18 @@ from research.models.backbone import files_digest
 CHECKSUMS, INDEX = "checksums.json", ".metadata"
 
 
-def seal(folder: Path) -> None:
-    """See that all files are on the disk, and note an XXH3 of each; all processes have to call it.
-
-    A process reads again what it wrote, so that the cost is divided as the writing was.
-    """
-    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+def digests(folder: Path, rank: int = 0) -> dict[str, str]:
+    """See that what a process has written is on the disk; an XXH3 of each of its files, which it reads again."""
     mine = [*folder.glob(f"__{rank}_*"), *([folder / INDEX, folder / META] if rank == 0 else [])]
     for path in mine:
         sync(path)
-    parts: list[dict[str, str]] = [{path.name: files_digest([path]) for path in mine}] * processes
-    if processes > 1:
-        dist.all_gather_object(parts, parts[rank])
-    if rank == 0:
-        (folder / CHECKSUMS).write_text(json.dumps({name: value for part in parts for name, value in part.items()}))
-        sync(folder / CHECKSUMS)
+    return {path.name: files_digest([path]) for path in mine}
+
+
+def seal(folder: Path, digests: dict[str, str]) -> None:
+    """Note the digest of every file in the folder."""
+    (folder / CHECKSUMS).write_text(json.dumps(digests))
+    sync(folder / CHECKSUMS)
 
 
 def described(folder: Path, key: str = "--ckpt_path") -> dict[str, Any]:

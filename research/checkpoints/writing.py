@@ -103,7 +103,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     error: UserError | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        self._write(Path(path), lambda file: torch.save(checkpoint, file))
+        self.write(lambda: write_checkpoint(checkpoint, Path(path)))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return load_checkpoint(Path(path), map_location)
@@ -113,15 +113,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if self.error is None:  # the one that was to take its place is there
             remove(Path(path))
 
-    def wait(self) -> None:
-        """Come back when all that was to be written is written, or has failed."""
+    def held(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state for a ``write`` to come."""
+        return state
 
-    def _write(self, path: Path, save: Callable[[BinaryIO], object]) -> None:
+    def write(self, save: Callable[[], None]) -> None:
+        """Call what writes a checkpoint."""
         try:
-            write_file(path, save)
+            save()
             self.error = None
         except UserError as error:
             self.error = error
+
+    def wait(self) -> None:
+        """Come back when all that was to be written is written, or has failed."""
 
 
 class AsyncCheckpointIO(AtomicCheckpointIO):
@@ -137,8 +142,23 @@ class AsyncCheckpointIO(AtomicCheckpointIO):
         self.wait()
         copy = io.BytesIO()
         torch.save(checkpoint, copy)
+        self.write(lambda: write_file(Path(path), lambda file: file.write(copy.getbuffer())))
+
+    def held(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A copy of it in main memory, where divided tensors stay divided."""
+        from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
+        stager = DefaultStager(StagingOptions(False, False, False, False))  # plain memory, copied at once
+        try:
+            copy: Any = stager.stage(state)
+            return copy
+        finally:
+            stager.close()
+
+    def write(self, save: Callable[[], None]) -> None:
+        self.wait()
         thread = ThreadPoolExecutor(1)  # the interpreter's exit waits for it
-        self.writing = thread.submit(self._write, Path(path), lambda file: file.write(copy.getbuffer()))
+        self.writing = thread.submit(super().write, save)
         thread.shutdown(wait=False)
 
     def wait(self) -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 
 from research.checkpoints.reading import first_sound, load_checkpoint
-from research.checkpoints.shards import CHECKSUMS, INDEX, described, seal
+from research.checkpoints.shards import CHECKSUMS, INDEX, described, digests, seal
 from research.errors import UserError
 from research.terminal import run_command
 
@@ -30,7 +30,7 @@ def folder(request: Any, tmp_path: Path) -> Path:
     folder = tmp_path / "last.ckpt"
     dcp.save({request.param: WEIGHTS, "optimizer_0": MOMENTS}, checkpoint_id=folder, no_dist=True)
     torch.save(META, folder / "meta.pt")
-    seal(folder)
+    seal(folder, digests(folder))
     return folder
 
 
@@ -71,7 +71,7 @@ def test_a_folder_that_would_run_code(
     folder: Path, malicious: Any, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / name).write_bytes(pickle.dumps(malicious))
-    seal(folder)  # whoever forges it forges its checksums
+    seal(folder, digests(folder))  # whoever forges it forges its checksums
     with pytest.raises(UserError, match="not a readable checkpoint"):
         described(folder)
     assert run_command(["checkpoint", "consolidate", str(folder), "--output", str(folder.parent / "x.ckpt")]) == 2

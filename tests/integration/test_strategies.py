@@ -77,10 +77,18 @@ def ddp(program):
     return "ddp"
 
 
-@pytest.mark.parametrize("kind", ["full", pytest.param("sharded", marks=pytest.mark.slow)])
-def test_divided_parameters_train_as_whole_ones_do(program, ddp, kind):
+@pytest.mark.parametrize(
+    ("kind", "beside"),
+    [
+        ("full", "false"),
+        pytest.param("sharded", "false", marks=pytest.mark.slow),
+        pytest.param("sharded", "true", marks=pytest.mark.slow),
+    ],
+)
+def test_divided_parameters_train_as_whole_ones_do(program, ddp, kind, beside):
     """Stopped after step 11 and gone on with: equal losses, gradient norms, weights, moments and test figures."""
-    run, chosen = f"fsdp-{kind}", strategy("fsdp", "--trainer.strategy.init_args.state_dict_type", kind)
+    more = ["--trainer.strategy.init_args.state_dict_type", kind, "--run.checkpoint_async", beside]
+    run, chosen = f"fsdp-{kind}-{beside}", strategy("fsdp", *more)
     side_by_side(
         program,
         2,
