@@ -88,10 +88,9 @@ class Student(nn.Module):
             raise UserError("model.student: an architecture brings no tokenizer; set model.student tokenizer")
         if architecture is not None and isinstance(tokenizer, TrimmedTokenizer):
             raise UserError("model.student: TrimmedTokenizer is for a backbone; for an architecture train a tokenizer")
-        if dropout is not None and not 0 <= dropout < 1:
-            raise UserError(f"model.student: dropout is {dropout}; it must lie in [0, 1)")
-        if not 0 <= mixout < 1:
-            raise UserError(f"model.student: mixout is {mixout}; it must lie in [0, 1)")
+        for name, rate in {"dropout": dropout, "mixout": mixout}.items():
+            if rate is not None and not 0 <= rate < 1:
+                raise UserError(f"model.student: {name} is {rate}; it must lie in [0, 1)")
         if freeze_layers < -1:
             raise UserError(f"model.student: freeze_layers is {freeze_layers}; it must be at least -1")
         if embedding_norm is not None and embedding_norm <= 0:
@@ -287,14 +286,12 @@ class Student(nn.Module):
         return self.model
 
     def _freeze(self) -> None:
-        if self.freeze_layers > self.depth:
-            raise UserError(
-                f"model.student: freeze_layers is {self.freeze_layers}; the student has {self.depth} layers"
-            )
-        below = self.depth if self.freeze_layers == -1 else self.freeze_layers
+        if self.freeze_layers > (depth := self.depth):
+            raise UserError(f"model.student: freeze_layers is {self.freeze_layers}; the student has {depth} layers")
+        below = depth if self.freeze_layers == -1 else self.freeze_layers
         if not below:
             return
         depths = self.depths()
         for name, parameter in self.named_parameters():
-            depth = depths[name]
-            parameter.requires_grad_(depth is None or depth > below)
+            at = depths[name]
+            parameter.requires_grad_(at is None or at > below)
