@@ -1,6 +1,6 @@
 """``completion SHELL``: a script by which a shell completes ``hybrid``: commands, options, keys of configs and files.
 
-eval "$(hybrid completion bash)"
+In bash and zsh: eval "$(hybrid completion bash)"; in tcsh: hybrid completion tcsh | source /dev/stdin
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def take(parsers: Iterator[ArgumentParser], into: ArgumentParser) -> None:
             if action.nargs == 0:
                 into.add_argument(*names, action="store_true")
                 continue
-            made = into.add_argument(*(names or [action.dest]), nargs=action.nargs, choices=action.choices)
-            if not action.choices:
+            choices = list(action.choices) if action.choices else None
+            made = into.add_argument(*(names or [action.dest]), nargs=action.nargs, choices=choices)
+            if not choices:
                 made.complete = shtab.FILE  # type: ignore[attr-defined]
