@@ -66,9 +66,13 @@ def save(figure: Any, axes: "Axes", out: Path) -> None:
 
 def plain(name: str, longest: int = LONGEST) -> str:
     """A user's name as a plot takes it: no formula, never hidden, and without its middle where it is long."""
-    if len(name) > longest:
-        name = f"{name[: longest // 2]}…{name[1 - longest // 2 :]}"
+    name = without_middle(name, longest)
     return f"{' ' * name.startswith('_')}{name}".replace("$", r"\$")  # Matplotlib hides what begins with _
+
+
+def without_middle(name: str, longest: int) -> str:
+    """A name of at most so many characters: names of runs and figures differ at both ends."""
+    return name if len(name) <= longest else f"{name[: longest // 2]}…{name[longest // 2 + 1 - longest :]}"
 
 
 def entries(axes: "Sequence[Axes]") -> tuple[list[Any], list[str]]:

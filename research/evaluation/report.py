@@ -10,6 +10,7 @@ from statistics import median
 from research.arguments import Parser
 from research.errors import UserError
 from research.evaluation.diagnosis import diagnose
+from research.evaluation.plot import without_middle
 from research.evaluation.run_log import RunLog
 from research.run import Run
 
@@ -43,11 +44,10 @@ def figures_of(log: RunLog) -> dict[str, float]:
 
 
 def table(columns: Mapping[str, Mapping[str, float]]) -> str:
-    """A text table: a row a figure, a column a run; ``-`` where a run has no such figure. Long names are cut."""
-    from research.data.inspect.layout import clip
-
+    """A text table: a row a figure, a column a run; ``-`` where a run has no such figure."""
     named = cells_of(columns.values())
-    cells = [["", *(clip(name, NAME) for name in columns)], *([clip(name, NAME), *row] for name, row in named.items())]
+    rows = [["", *columns], *([name, *row] for name, row in named.items())]
+    cells = [[without_middle(cell, NAME) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
              for row in cells]  # fmt: skip
