@@ -1,4 +1,4 @@
-"""Trains with and without privacy, attacks what came out, and writes results.json and results.md.
+"""Chooses rates and clips, trains with and without privacy, attacks what came out; results.json and results.md.
 
 python experiments/privacy/run.py                       (--parts and --seeds for less)
 
@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 import zlib
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,22 @@ def trained(name: str, seed: int, *config: str) -> Path:
     return folder
 
 
+@cache
+def tuned(part: str) -> Results:
+    """The search of tuning/ on the development split, which is gone on with where it is not finished."""
+    folder = HERE / "tuning" / part
+    path = folder / "results.jsonl"
+    if not path.exists() or any(run["status"] != "done" for run in Results.read(path).runs):
+        plant(0)  # which the messages' grid reads
+        command("ablate", "--config", str(folder / "grid.yaml"), "--workers", "1")
+    return Results.read(path)
+
+
 def chosen(part: str, epsilon: float | None) -> list[str]:
-    """The rates and privacy of an arm that may spend so much: the best on the development split in tuning/."""
-    found = Results.read(HERE / "tuning" / part / "results.jsonl")
+    """The rates and privacy of an arm that may spend so much: the best of :func:`tuned`."""
+    found = tuned(part)
     (metric, direction), *_ = found.header["metrics"].items()
     runs = [run for run in found.runs if run["arm"]["privacy"].split(",")[0] == named(epsilon)]
-    if undone := [run["key"] for run in runs if run["status"] != "done"]:
-        sys.exit(f"tuning is not finished: {len(undone)} of {len(runs)} runs; `{found.header['command']}`")
     finite = [run for run in runs if math.isfinite(run["metrics"][metric])]
     best = max if direction == "max" else min
     options = best(finite, key=lambda run: run["metrics"][metric])["options"]
