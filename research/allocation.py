@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: a step asks for as much again as the step before gave back.
+"""Freed memory stays with the process: a step or a batch asks for as much again as the one before gave back.
 
 By default glibc gives large blocks back to the system, which hands them out again a page at a time, each cleared.
 """

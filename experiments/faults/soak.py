@@ -73,15 +73,27 @@ def soak(seconds: float, folder: Path) -> tuple[list[dict[str, float]], int]:
 
 
 def sample(main: psutil.Process) -> dict[str, float]:
-    """Memory is that of the run with its workers, where a page that they share counts once, and what it alone has."""
+    """Memory is that of the run with its workers, where a page that they share counts once, and that of the run alone.
+
+    Pages of files are left out: how much of a library counts as a process's goes by who else has it in use.
+    """
     workers = main.children(recursive=True)
     return {
-        "memory": sum(process.memory_full_info().pss for process in (main, *workers)) / 1e6,
-        "its own memory": main.memory_full_info().uss / 1e6,
+        "memory": sum(kilobytes(process.pid, "Pss_Anon", "Pss_Shmem") for process in (main, *workers)) / 1e3,
+        "its own memory": kilobytes(main.pid, "Anonymous") / 1e3,
         "open files": main.num_fds(),
         "threads": main.num_threads(),
         "processes": 1 + len(workers),
     }
+
+
+def kilobytes(pid: int, *names: str) -> int:
+    """These lines of the kernel's sum over all mappings of a process; 0 for one that has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.partition(":")[0] in names)
 
 
 def slope(samples: list[dict[str, float]], name: str) -> dict[str, float]:

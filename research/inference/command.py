@@ -25,9 +25,11 @@ def main(arguments: list[str]) -> int:
     chosen = parsed(arguments)
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from research.allocation import keep_freed_memory
     from research.inference.reading import records
     from research.inference.results import Results, fingerprint
 
+    keep_freed_memory()
     settings = json_object(chosen.generate)
     output = None if chosen.output == "-" else Results(Path(chosen.output), fingerprint(chosen))
     done = output.done if output else 0

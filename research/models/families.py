@@ -3,6 +3,7 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -224,15 +225,19 @@ class EncoderDecoder(Family):
 
 def first_position(config: "PretrainedConfig") -> int:
     """The position of a text's first token: RoBERTa and its kin count from the padding's id."""
+    return config.pad_token_id + 1 if _counts_from_padding(type(config)) else 0
+
+
+@cache
+def _counts_from_padding(kind: Any) -> bool:
     from transformers import MODEL_MAPPING
 
     try:
-        module = sys.modules[MODEL_MAPPING[type(config)].__module__]
+        module = sys.modules[MODEL_MAPPING[kind].__module__]
     except KeyError:  # of our own
-        return 0
+        return False
     counted = "create_position_ids_from_input_ids"
-    from_padding = any(name == counted or hasattr(thing, counted) for name, thing in vars(module).items())
-    return config.pad_token_id + 1 if from_padding else 0
+    return any(name == counted or hasattr(thing, counted) for name, thing in vars(module).items())
 
 
 def family_of(config: "PretrainedConfig") -> Family:

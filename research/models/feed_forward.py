@@ -4,8 +4,9 @@ What lies between its two maps is several times as wide as states, and short-liv
 memory that states, which are kept for the backward pass, do not fill.
 """
 
+import inspect
 from collections.abc import Callable
-from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -25,9 +26,17 @@ def in_blocks(compute: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
     return torch.cat([compute(block) for block in rows.split(ROWS)]).view(states.shape)
 
 
+def feed_forward_chunk(layer: Any, states: Tensor) -> Tensor:
+    """In place of the method of that name."""
+    return in_blocks(MethodType(type(layer).feed_forward_chunk, layer), states)
+
+
+feed_forward_chunk.__signature__ = inspect.signature(feed_forward_chunk)  # type: ignore[attr-defined]  # asked each time
+
+
 def use_blocks(model: nn.Module) -> None:
     """Let layers whose feed-forward part is a method of its own, as BERT's is in Transformers, compute it so."""
     layer: Any
     for layer in model.modules():
         if hasattr(layer, "feed_forward_chunk"):
-            layer.feed_forward_chunk = partial(in_blocks, layer.feed_forward_chunk)
+            layer.feed_forward_chunk = MethodType(feed_forward_chunk, layer)

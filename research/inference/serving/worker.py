@@ -12,6 +12,7 @@ import torch
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from research.allocation import keep_freed_memory
 from research.inference.loading import load
 from research.inference.neighbours import Neighbours
 from research.inference.serving.answering import Asked
@@ -65,6 +66,7 @@ class Worker(litserve.LitAPI):
     def setup(self, device: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
         torch.set_num_threads(max(torch.get_num_threads() // self.share, 1))
+        keep_freed_memory()
         self.asked = self.settings.load(device)
 
     def decode_request(self, request: Any, **_: Any) -> Any:
