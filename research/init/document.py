@@ -31,7 +31,7 @@ def document(chosen: Choice, task: Data | None, corpus: Data | None, command: st
             "    class_path: research.weighting.Scheduled",
             f"    init_args: {flow({'weights': weights})}",
             "  optimisation:  # heads begin at random, so they learn faster",
-            f"    lr: {flow(chosen.lr)}",
+            f"    lr: {flow(chosen.lr)}  # usual for a published {chosen.family}; ablate --search finds what suits the data",
             "    head_lr: 0.001",
             "    schedule:  # up for a tenth of the steps, then down to 0",
             "      class_path: research.schedules.Linear",
@@ -71,7 +71,7 @@ def _stream(name: str, data: Data | None, chosen: Choice) -> list[str]:
         lines.append(f"        max_target_length: {chosen.max_target_length}  # tokens that are written")
     return [
         *lines,
-        f"        batch_size: {BATCH}",
+        f"        batch_size: {BATCH}  # as in the experiments; fewer need less memory",
         f"        max_length: {chosen.lengths[name]}  # tokens; longer ones are {'cut' if data.problem else 'divided'}",
     ]
 

@@ -225,7 +225,8 @@ class EncoderDecoder(Family):
 
 def first_position(config: "PretrainedConfig") -> int:
     """The position of a text's first token: RoBERTa and its kin count from the padding's id."""
-    return config.pad_token_id + 1 if _counts_from_padding(type(config)) else 0
+    kind: Any = type(config)
+    return config.pad_token_id + 1 if _counts_from_padding(kind) else 0
 
 
 @cache
