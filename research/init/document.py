@@ -31,7 +31,7 @@ def document(chosen: Choice, task: Data | None, corpus: Data | None, command: st
             "    class_path: research.weighting.Scheduled",
             f"    init_args: {flow({'weights': weights})}",
             "  optimisation:  # heads begin at random, so they learn faster",
-            f"    lr: {flow(chosen.lr)}  # usual for a published {chosen.family}; ablate --search finds what suits the data",
+            f"    lr: {flow(chosen.lr)}  # usual for a published {chosen.family}; ablate --search finds a better one",
             "    head_lr: 0.001",
             "    schedule:  # up for a tenth of the steps, then down to 0",
             "      class_path: research.schedules.Linear",
