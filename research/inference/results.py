@@ -88,16 +88,23 @@ class Results:
         return count
 
     def _convert(self) -> None:
+        """The same answers, all with all columns that any of them has."""
         work = self.part.with_suffix(".new")
+        schema = pa.unify_schemas(
+            [pa.schema([]), *(table.schema for table in self._tables())], promote_options="default"
+        )
         try:
-            with self.part.open() as file:
-                rows = map(json.loads, file)
-                first = pa.Table.from_pylist(list(islice(rows, WINDOW)))
-                with pq.ParquetWriter(work, first.schema) as writer:
-                    writer.write_table(first)
-                    while window := list(islice(rows, WINDOW)):
-                        writer.write_table(pa.Table.from_pylist(window, schema=first.schema))
+            with pq.ParquetWriter(work, schema) as writer:
+                for table in self._tables(schema):
+                    writer.write_table(table)
             os.replace(work, self.path)
         finally:
             work.unlink(missing_ok=True)
         self.part.unlink()
+
+    def _tables(self, schema: pa.Schema | None = None) -> Iterator[pa.Table]:
+        with self.part.open() as file:
+            rows = map(json.loads, file)
+            while window := list(islice(rows, WINDOW)):
+                names = dict.fromkeys(name for row in window for name in row)  # Arrow looks at the first row alone
+                yield pa.Table.from_pylist([{name: row.get(name) for name in names} for row in window], schema=schema)

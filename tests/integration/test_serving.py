@@ -1,8 +1,10 @@
 """``serve``: a real server on a port, asked by real clients, rightly and wrongly."""
 
 import importlib
+import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,7 +82,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def run(program: Any) -> Path:
-    assert program("fit", "served", "--trainer.max_steps", "8") == 0
+    held_out = ["--data.streams.intents.init_args.validation", "0.5"]  # for the decisions
+    assert program("fit", "served", "--trainer.max_steps", "8", *held_out) == 0
     folder: Path = program.run_folder("served")
     return folder
 
@@ -333,3 +336,23 @@ def test_what_keeps_it_from_serving_is_one_line(
     assert told("--host", "0.0.0.0").endswith("is seen by others: set the environment variable HYBRID_TOKEN first")
     monkeypatch.setitem(sys.modules, "litserve", None)
     assert told() == "error: serve needs the extra: pip install 'hybrid-fine-tuning[serve]'"
+
+
+def test_the_page_says_why_there_is_no_label(run: Path, page: Any, texts: list[str], tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "calibrated")
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({label: label.upper() for label in load(run).streams["intents"].labels}))
+    free = tmp_path / "free.json"
+    free.write_text(json.dumps({"wrong": 1, "abstain": 0}))  # so that it never says anything
+    calibrate = ["calibrate", "--ckpt", str(tmp_path / "calibrated"), "--names", str(names)]
+    for rule, starts in ((["--cost", str(free)], "no label: not sure enough"), ([], "")):
+        assert run_command([*calibrate, *rule]) == 0
+        server = Server(tmp_path, "--ckpt", str(tmp_path / "calibrated"))
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.get_by_label("Text").fill(texts[0])
+        page.get_by_role("button", name="Ask").click()
+        page.get_by_role("heading", name="Answer").wait_for()
+        said = page.locator("#said").inner_text()
+        assert said == starts or (not starts and said in json.loads(names.read_text()).values())
+        assert not page.wrong
+        server.end()
