@@ -54,20 +54,18 @@ def test_readme_names_files_that_exist():
         assert (ROOT / image).exists(), image
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/guide.md",
-        "docs/performance.md",
-        "docs/scale.md",
-        "docs/faq.md",
-        "research/applications/customer_service/README.md",
-    ],
-)
+QUOTING = [
+    path
+    for folder in ("", "docs", "experiments", "research/applications")
+    for path in sorted((ROOT / folder).glob("*.md" if folder in ("", "docs") else "*/*.md"))
+    if "<!-- from " in path.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("page", QUOTING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_figures_in_the_documents_are_those_of_the_results(page):
     """Each row of a table under `<!-- from FILE -->` stands in FILE, which a run has written."""
-    quoted = re.findall(r"<!-- from (\S+) -->\n(.+?)\n\n", (ROOT / page).read_text(), re.S)
+    quoted = re.findall(r"<!-- from (\S+) -->\n(.+?)\n\n", page.read_text(encoding="utf-8"), re.S)
     assert quoted
     for name, table in quoted:
         results = (ROOT / name).read_text().splitlines()

@@ -51,12 +51,13 @@ def run_of(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
     """What a checkpoint keeps of its run beside the state: config, streams, tokenizer.
 
     Raises:
-        UserError: if another version of this program wrote it, beginning with ``name``.
+        UserError: if it lacks what this version needs, beginning with ``name``.
     """
     run: dict[str, Any] = checkpoint["hybrid"]
     if "streams" not in run:
         version = run.get("version", "an earlier one")
-        raise UserError(f"{name}: written by another version ({version}; this is {__version__}); fit it again")
+        told = f"lacks the streams, which version {__version__} needs (it was written by {version})"
+        raise UserError(f"{name}: {told}; fit it again")
     return run
 
 

@@ -193,7 +193,9 @@ def test_a_checkpoint_of_another_version(run: Path, tmp_path: Path, capsys: pyte
     assert "its weights are not those of its config" in told(tmp_path / "c.ckpt")
     saved["state_dict"].update([removed])
     del saved["hybrid"]["streams"]
-    assert "written by another version (0.1.0; this is 0.1.0); fit it again" in told(tmp_path / "d.ckpt")
+    assert "lacks the streams, which version 0.1.0 needs (it was written by 0.1.0); fit it again" in told(
+        tmp_path / "d.ckpt"
+    )
 
 
 def test_help_says_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
