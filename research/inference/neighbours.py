@@ -8,7 +8,7 @@ import numpy as np
 
 from research.data.cache import default_folder, key
 from research.data.shards import explained
-from research.errors import UserError
+from research.errors import UserError, given_by
 from research.inference.loading import checkpoint_of
 from research.inference.model import Model
 from research.inference.reading import source_of
@@ -31,7 +31,8 @@ class Neighbours:
 
     def __init__(self, model: Model, ckpt: str, path: str, text: str = "text", label: str = "label") -> None:
         source = source_of(path, text, None, "utf-8", label, "--neighbours")
-        records = list(source)
+        with given_by("--neighbours"):
+            records = list(source)
         known = {name for info in model.tasks.values() for name in info.labels}
         for record in records:
             if known and isinstance(record["label"], str) and record["label"] not in known:

@@ -3,13 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 from research.data.sources import CSV, JSONLines, Parquet, Source, TextFiles
 from research.data.sources.fields import columns, look_up, to_record
 from research.data.sources.files import COMPRESSIONS
-from research.errors import UserError
+from research.errors import UserError, given_by
 
 STDIN = "-"
 
@@ -20,10 +19,9 @@ def records(paths: Sequence[str], text: str, text_pair: str | None, encoding: st
     Raises:
         UserError: naming the file and line of what is no text.
     """
-    return chain.from_iterable(
-        standard_input(text, text_pair) if path == STDIN else source_of(path, text, text_pair, encoding)
-        for path in paths
-    )
+    with given_by("--input"):
+        for path in paths:
+            yield from standard_input(text, text_pair) if path == STDIN else source_of(path, text, text_pair, encoding)
 
 
 def source_of(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from research.data.cache import key
-from research.errors import UserError
+from research.errors import UserError, given_by
 from research.files import unwritable
 from research.inference.decisions.file import beside
 from research.inference.loading import checkpoint_of
@@ -30,7 +30,9 @@ def fingerprint(chosen: argparse.Namespace) -> str | None:
     """
     if STDIN in chosen.input:
         return None
-    sources = [source_of(path, chosen.text, chosen.text_pair, chosen.encoding).fingerprint() for path in chosen.input]
+    with given_by("--input"):
+        read_as = (chosen.text, chosen.text_pair, chosen.encoding)
+        sources = [source_of(path, *read_as).fingerprint() for path in chosen.input]
     checkpoint = checkpoint_of(chosen.ckpt)
     read = [path for path in (checkpoint, beside(checkpoint)) if path.exists()]
     return key({**vars(chosen), "output": None}, files_digest(read), sources)

@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from research.arguments import Parser
-from research.errors import UserError
+from research.errors import UserError, given_by
 from research.files import write_whole
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ def main(arguments: list[str]) -> int:
     from research.init.facts import corpus_of, task_of
 
     named = {field: getattr(asked, field) for field in FIELDS}
-    task = None if asked.task is None else task_of(asked.task, named, asked.encoding)
-    corpus = None if asked.corpus is None else corpus_of(asked.corpus, asked.encoding)
+    with given_by("--task"):
+        task = None if asked.task is None else task_of(asked.task, named, asked.encoding)
+    with given_by("--corpus"):
+        corpus = None if asked.corpus is None else corpus_of(asked.corpus, asked.encoding)
     chosen = choice(task, corpus, asked.backbone)
     text = document(chosen, task, corpus, f"python -m research.cli init {shlex.join(arguments)}")
     plan = planned(text, asked.price)

@@ -133,6 +133,9 @@ def test_nothing_is_overwritten_or_half_written(
         == "error: exp.yaml: is there already; name another --output, or give --force to replace it\n"
     )
     assert Path("exp.yaml").read_text() == "mine"
+    for option in ("--task", "--corpus"):
+        told = f"error: {option} none.csv: no such file"
+        assert refused(option, "none.csv", "--output", "other.yaml").startswith(told)
     assert init("--task", task, "--backbone", saved("bert"), "--force")["trainer"]["max_steps"] > 150
     assert "name a file of labelled rows" in refused()
     assert "no such folder" in refused("--task", task, "--backbone", "./none", "--output", "other.yaml")

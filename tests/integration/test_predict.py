@@ -161,7 +161,7 @@ def test_bad_input(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
     assert run_command(["predict", "--ckpt", str(run), "--input", bad, "--encoding", "latin-1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert "no such file" in told("--input", str(tmp_path / "none.txt"))
+    assert f"--input {tmp_path}/none.txt: no such file" in told("--input", str(tmp_path / "none.txt"))
     assert "--output o.csv: its ending is neither" in told("--input", bad, "--output", "o.csv")
     assert "no none; there is intents" in told("--input", bad, "--task", "none")
     assert "--generate [1]: a JSON object is expected" in told("--generate", "[1]")

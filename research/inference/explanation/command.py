@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from research.arguments import Parser
-from research.errors import UserError
+from research.errors import UserError, given_by
 from research.inference.explanation import METHODS
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def explainer(chosen: argparse.Namespace) -> "Explainer":
     models = [load(path, chosen.device, decisions=False) for path in (chosen.ckpt, *chosen.further_ckpt)]
     influence = None
     if chosen.train:
-        examples = list(source_of(chosen.train, chosen.text, None, chosen.encoding, chosen.label, "--train"))
+        with given_by("--train"):
+            examples = list(source_of(chosen.train, chosen.text, None, chosen.encoding, chosen.label, "--train"))
         texts, labels = [e["text"] for e in examples], [str(e["label"]) for e in examples]
         influence = Influence(models, texts, labels, chosen.task)
     given = chosen.task, chosen.method, chosen.steps, chosen.layers, chosen.maps
