@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -54,9 +56,10 @@ def planned(model: str, strategy: str) -> float:
     return float(told)
 
 
-def row(model: str, strategy: str, plan: float, held: float, resident: float) -> str:
+def row(model: str, strategy: str, plan: float, fit: Mapping[str, Any]) -> str:
+    held, resident = fit["held"], fit["resident"]
     cells = [f"{plan / 1e9:.3f}", f"{held / 1e9:.3f}", f"{plan / held:.2f}", f"{resident / 1e9:.3f}"]
-    return "| " + " | ".join([model, strategy, *cells, f"{plan / resident:.2f}"]) + " |"
+    return "| " + " | ".join([model, strategy, *cells, f"{plan / resident:.2f}", fit.get("commit", "not kept")]) + " |"
 
 
 def main() -> None:
@@ -65,25 +68,32 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     args = parser.parse_args()
     path = HERE / "results.json"
-    fits: dict[str, dict[str, dict[str, int]]] = json.loads(path.read_text())["fits"] if path.exists() else {}
+    fits: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text())["fits"] if path.exists() else {}
     for model in args.models:
         for strategy in args.strategies:
-            fits.setdefault(model, {})[strategy] = found = measured(model, strategy)
+            found = {"commit": commit(), **measured(model, strategy)}
+            fits.setdefault(model, {})[strategy] = found
             path.write_text(json.dumps({"fits": fits}, indent=1) + "\n")
             print(f"{model} {strategy}: {found['held'] / 1e9:.3f} GB held", flush=True)
     plans = {model: {strategy: planned(model, strategy) for strategy in fits[model]} for model in fits}
     told = {"torch": torch.__version__, "commit": commit(), "fits": fits, "plans": plans}
     path.write_text(json.dumps(told, indent=1) + "\n")
+    write(told)
+
+
+def write(told: Mapping[str, Any]) -> None:
+    """results.md, of what results.json has."""
+    fits, plans = told["fits"], told["plans"]
     lines = [
-        f"Made by `python experiments/scale/measure.py` at commit {told['commit']}, torch {told['torch']}.",
+        f"Plans made by `python experiments/scale/measure.py` at commit {told['commit']}, torch {told['torch']};"
+        " fits at that of the last column.",
         "",
-        "| model | strategy | plan, GB | held, GB | plan / held | resident, GB | plan / resident |",
-        "|---|---|---|---|---|---|---|",
+        "| model | strategy | plan, GB | held, GB | plan / held | resident, GB | plan / resident | fitted at |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for model in (model for model in MODELS if model in fits):
         for strategy in (strategy for strategy in STRATEGIES if strategy in fits[model]):
-            fit = fits[model][strategy]
-            lines.append(row(model, strategy, plans[model][strategy], fit["held"], fit["resident"]))
+            lines.append(row(model, strategy, plans[model][strategy], fits[model][strategy]))
     (HERE / "results.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

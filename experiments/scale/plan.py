@@ -25,6 +25,7 @@ TEACHERS: dict[str, dict[str, Any]] = {  # the shapes of Llama 2
 }
 STUDENTS = {"1b": "7b", "7b": "13b"}
 DEVICES, DEVICE, PRICE = 64, "h100", 3
+SENDING = ("DDP", "FSDP", "ZeRO 1")  # each way of sending: gradients twice, parameters twice and gradients, both once
 
 
 def planned(student: str, folder: Path, cached: bool) -> dict[str, Any]:
@@ -55,11 +56,8 @@ def memory(plans: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def pace(plans: dict[str, dict[str, Any]]) -> list[str]:
-    """Rows of time, cost and bandwidths."""
-    rows = [
-        "| | tokens a second | of FLOPs, teacher | run | cost | MWh | read from storage | checkpoint |",
-        "|---" * 8 + "|",
-    ]
+    """Rows of time and cost."""
+    rows = ["| | tokens a second | of FLOPs, teacher | run | cost | MWh |", "|---" * 6 + "|"]
     for name, plan in plans.items():
         run = plan["run"]
         cells = [
@@ -68,8 +66,22 @@ def pace(plans: dict[str, dict[str, Any]]) -> list[str]:
             duration(run["seconds"]),
             f"{run['cost']:,.0f}",
             f"{run['kilowatt_hours'] / 1000:.2g}",
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def carried(plans: dict[str, dict[str, Any]]) -> list[str]:
+    """Rows of what loader, storage and network have to carry."""
+    columns = ["loader workers", "read from storage", "cache", "checkpoint", *(f"sent, {name}" for name in SENDING)]
+    rows = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for name, plan in plans.items():
+        cells = [
+            str(plan["loader"]["workers"]),
             shown(plan["loader"]["read_per_second"], "B/s"),
+            shown(plan["teacher"]["cache"], "B") if plan["teacher"]["cache"] else "-",
             shown(plan["checkpoint"]["bytes"], "B"),
+            *(shown(plan["strategies"][strategy]["sent"], "B") for strategy in SENDING),
         ]
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return rows
@@ -85,14 +97,13 @@ def main() -> None:
             for cached in (False, True):
                 name = f"{student} student, {teacher} teacher{' cached' if cached else ''}"
                 plans[name] = planned(student, folder, cached)
-    write(plans)
+    write(plans, commit())
 
 
-def write(plans: dict[str, dict[str, Any]]) -> None:
-    here = commit()
+def write(plans: dict[str, dict[str, Any]], here: str | None) -> None:
     (HERE / "plans.json").write_text(json.dumps({"commit": here, "plans": plans}, indent=1) + "\n")
     made = f"Made by `python experiments/scale/plan.py` at commit {here}."
-    lines = [made, "", *memory(plans), "", *pace(plans)]
+    lines = [made, "", *memory(plans), "", *pace(plans), "", *carried(plans)]
     (HERE / "plans.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -10,8 +9,10 @@ from lightning import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from research.errors import UserError
-from research.models.teachers import CachedTeacher
+from research.models.teachers.caching.command import HELP_K, check_k
+from research.planning.cached import planned
 from research.planning.devices import DEVICES, device, measured_peak
+from research.planning.meter import Meter
 from research.planning.pace import Pace
 from research.planning.quantity import number
 from research.planning.report import as_data, as_text
@@ -39,6 +40,7 @@ class Planning(TrainingCLI):
             ("price", float | None, None, "of a device and hour"),
             ("watts", float | None, None, "of a device"),
             ("storage", str, "1GB", "bytes a second that checkpoints are written at"),
+            ("k", int | None, None, f"of a cached teacher whose cache is not there: {HELP_K}"),
         ):
             parser.add_argument(f"--{name}", type=kind, default=default, help=told)
 
@@ -99,23 +101,13 @@ class Planning(TrainingCLI):
         if self.model.student.model is not None:
             self.instantiate_classes()
         module, data, config = self.model, self.datamodule, self.config.fit
-        cached = isinstance(module.teacher, CachedTeacher)
-        if isinstance(module.teacher, CachedTeacher):
-            if module.teacher.teacher is None:
-                raise UserError("model.teacher: plan needs init_args.teacher, which the answers of the cache are of")
-            object.__setattr__(module, "teacher", module.teacher.teacher)
+        meter = Meter(config.devices)
+        object.__setattr__(module, "teacher", planned(module.teacher, config.k, meter))
+        check_k(config.k, module.student)
         for name, stream in data.streams.items():
             stream.batch_size = rows[name]
         data.connect(module, config.seed_everything)
-        counts = trace(module, data, precision, config.trainer.gradient_clip_val, self.gpu, config.devices)
-        return without_teacher(counts) if cached else counts
-
-
-def without_teacher(counts: Counts) -> Counts:
-    """The counts of a step whose teacher's answers are read from the disk."""
-    peak, divided = counts.peak.copy(), counts.divided.copy()
-    del peak["teacher"], divided["teacher"]
-    return replace(counts, peak=peak, divided=divided, teacher=0, flops=counts.flops - counts.teachers, teachers=0)
+        return trace(module, data, precision, config.trainer.gradient_clip_val, self.gpu, meter)
 
 
 def main(arguments: list[str]) -> int:

@@ -2,7 +2,8 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,19 +33,29 @@ class Meter(TorchDispatchMode):
     ``divided`` are those of the moment that would be the most if ``STATES`` were divided among so many devices.
 
     What is made counts as ``kind``, until :meth:`count` says what it is for. Tensors without memory count as if they
-    had it, and operations on them as if all their values were 1.
+    had it, and operations on them as if all their values were 1. ``read`` are bytes that come from the disk, for others
+    to add to.
     """
 
     def __init__(self, devices: int) -> None:
         super().__init__()
         self.devices = devices
-        self.kind, self.total, self.states, self.flops = "", 0, 0, 0
+        self.kind, self.total, self.states = "", 0, 0
+        self.counting = True
         self.now: Counter[str] = Counter()
         self._held = WeakIdKeyDictionary()
         self.restart()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is made is not counted."""
+        self.counting = False
+        yield
+        self.counting = True
+
     def restart(self) -> None:
-        """Forget the peaks so far."""
+        """Forget the peaks and the work so far."""
+        self.flops = self.read = 0
         self.peak, self.most = Counter(self.now), self.total
         self.divided, self.most_divided = Counter(self.now), self._divided()
 
@@ -90,6 +101,8 @@ class Meter(TorchDispatchMode):
             if out is not NotImplemented:
                 return out
         out = answered(func, args, kwargs)
+        if not self.counting:
+            return out
         self.flops += flops_of(func, args, kwargs, out)
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):

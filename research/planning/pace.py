@@ -61,9 +61,19 @@ class Pace:
         return math.ceil(self.counts.loaded / self.step)
 
     @property
+    def answers(self) -> float:
+        """Bytes a second that all devices together read of a teacher's cached answers."""
+        return self.devices * self.counts.read / self.step
+
+    @property
     def read(self) -> float:
-        """Bytes a second of tokens that all devices together read from the tokenised tables."""
-        return STORED * self.tokens_per_second
+        """Bytes a second that all devices together read: tokens of the tokenised tables, and the answers."""
+        return STORED * self.tokens_per_second + self.answers
+
+    @property
+    def cache(self) -> float | None:
+        """Bytes of the teacher's cache, if no row comes twice in the run."""
+        return None if self.seconds is None else self.answers * self.seconds
 
     @property
     def fed(self) -> float:

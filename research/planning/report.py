@@ -29,7 +29,12 @@ def as_data(step: Step, taller: Step, batch: Mapping[str, int], pace: Pace, memo
         "devices": pace.devices,
         "device": {"memory": memory, "flops": pace.flops, "mfu": pace.mfu},
         "student": {"parameters": counts.parameters, "trained": counts.trainable},
-        "teacher": {"parameters": counts.teacher, "share_of_flops": counts.teachers / counts.flops},
+        "teacher": {
+            "parameters": counts.teacher,
+            "share_of_flops": counts.teachers / counts.flops,
+            "read_per_token": counts.read / counts.tokens,
+            "cache": pace.cache,
+        },
         "batch_size": dict(batch),
         "tokens": counts.tokens,
         "flops": counts.flops,
@@ -47,6 +52,7 @@ def as_data(step: Step, taller: Step, batch: Mapping[str, int], pace: Pace, memo
         "loader": {
             "workers": pace.loader_workers,
             "read_per_second": pace.read,
+            "answers_per_second": pace.answers,
             "fed_per_second": pace.fed,
             "bytes_per_token": counts.batch / counts.tokens,
         },
@@ -86,6 +92,7 @@ def as_text(plan: Mapping[str, Any]) -> str:
     lines = [
         f"student          {shown(student['parameters'])} parameters, {shown(student['trained'])} of them trained",
         f"teacher          {shown(teacher['parameters'])} parameters, {teacher['share_of_flops']:.0%} of the FLOPs",
+        *_answers(teacher),
         fill(f"batch_size       {batch}", COLUMNS, subsequent_indent=" " * LABEL),
         f"a device's part  {plan['tokens']:,} tokens, {shown(plan['flops'], 'FLOPs')} a step",
         "",
@@ -116,6 +123,13 @@ def as_text(plan: Mapping[str, Any]) -> str:
             f"checkpoint       {shown(checkpoint['bytes'], 'B')}, written in {duration(checkpoint['seconds'])}",
         ]
     )
+
+
+def _answers(teacher: Mapping[str, Any]) -> list[str]:
+    if not teacher["read_per_token"]:
+        return []
+    most = "" if teacher["cache"] is None else f", at most {shown(teacher['cache'], 'B')} in all"
+    return [f"cached answers   {shown(teacher['read_per_token'], 'B')} a token{most}"]
 
 
 def _run(run: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from research.data.mixture import MixtureDataModule
 from research.data.sampling import Joint, Sampling
 from research.models.teachers import Teacher
 from research.module import HybridModule
+from research.planning.cached import PlannedCache
 from research.planning.meter import Meter
 from research.planning.texts import fill
 from research.planning.weightless import weightless
@@ -31,8 +32,9 @@ class Counts:
     ``divided`` is the same where the first three are divided among the devices. ``gradients`` are those of the whole
     student, of which a moment may have a part. ``layer`` are the parameters of the largest layer, and ``rest`` those
     outside of the layers. ``flops`` are of matrix products, the ``teachers`` among them, and ``tokens`` real ones,
-    padding not counted. ``batch`` is what goes to the device, and ``loaded`` the seconds that this machine took to make
-    it. ``parameters``, ``trainable`` and ``teacher`` count numbers, not bytes.
+    padding not counted. ``batch`` is what goes to the device, ``loaded`` the seconds that this machine took to make it,
+    and ``read`` what comes from the cache of a teacher. ``parameters``, ``trainable`` and ``teacher`` count numbers,
+    not bytes.
     """
 
     peak: Counter[str] = field(default_factory=Counter)
@@ -48,6 +50,7 @@ class Counts:
     teachers: int = 0
     tokens: int = 0
     batch: int = 0
+    read: int = 0
     loaded: float = 0.0
 
 
@@ -78,9 +81,7 @@ class Counting(Callback):
         counts.parameters = sum(p.numel() for p in module.parameters())
         counts.trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
         meter.count("parameters", [*module.parameters(), *module.buffers()])
-        taught = [t for m in modules_of(module.teacher) for t in (*m.parameters(), *m.buffers())]
-        counts.teacher = sum(t.numel() for t in taught)
-        meter.count("teacher", taught)
+        meter.count("teacher", tensors_of(module.teacher))
         assert student.model is not None
         layers = [layer for owner, name in student.family.stacks(student.model) for layer in getattr(owner, name)]
         sizes = [bytes_of(layer.parameters()) for layer in layers]
@@ -99,7 +100,6 @@ class Counting(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._kind("losses")
         self.meter.restart()
-        self.meter.flops = 0
         if batch_idx == self.first:
             self.counts.teachers = 0
 
@@ -125,12 +125,14 @@ class Counting(Callback):
             self.most_divided, counts.divided = self.meter.most_divided, self.meter.divided
         self.steps += 1
         counts.flops += self.meter.flops
+        counts.read += self.meter.read
         counts.tokens += sum(part.real_tokens for part in shown.values())
         counts.batch += sum(bytes_of_batch(part) for part in shown.values())
 
-    def finish(self) -> Counts:
+    def finish(self, teacher: Teacher | None) -> Counts:
         """The counts, where work is that of a step."""
-        for name in ("flops", "teachers", "tokens", "batch"):
+        self.counts.teacher = sum(tensor.numel() for tensor in tensors_of(teacher))
+        for name in ("flops", "teachers", "tokens", "batch", "read"):
             setattr(self.counts, name, getattr(self.counts, name) // self.steps)
         return self.counts
 
@@ -147,9 +149,9 @@ class Counting(Callback):
 
 
 def trace(
-    module: HybridModule, data: MixtureDataModule, precision: str, clip: float | None, gpu: bool, devices: int
+    module: HybridModule, data: MixtureDataModule, precision: str, clip: float | None, gpu: bool, meter: Meter
 ) -> Counts:
-    """Run ``module`` on full batches of ``data``, both connected and not yet built, and count.
+    """Run ``module`` on full batches of ``data``, both connected and not yet built, and count by ``meter``.
 
     Streams that share a step are in it together; else the most is that of any of them.
     """
@@ -158,7 +160,6 @@ def trace(
         data.mixture = EachAlone()
         data.mixture.connect(list(data.streams), 0)
     first = 1 if joint else len(data.streams)  # the first ones make the optimiser's state
-    meter = Meter(devices)
     counting = Counting(meter, first)
     for stream in data.streams.values():
         fill(stream, 2 * first)
@@ -183,7 +184,7 @@ def trace(
         data.prepare_data = lambda: None  # type: ignore[method-assign]
         with meter:
             trainer.fit(module, data)
-    counts = counting.finish()
+    counts = counting.finish(module.teacher)
     counts.loaded = loading_time(data)
     return counts
 
@@ -199,8 +200,11 @@ def loading_time(data: MixtureDataModule) -> float:
 
 
 def modules_of(teacher: Any) -> Iterator[nn.Module]:
-    """The models of a teacher, of all members where there are several."""
+    """The models of a teacher, of all members where there are several; of a cached one the output layer."""
     if teacher is None:
+        return
+    if isinstance(teacher, PlannedCache):
+        yield teacher.layer
         return
     for value in vars(teacher).values():
         if isinstance(value, nn.Module):
@@ -208,6 +212,11 @@ def modules_of(teacher: Any) -> Iterator[nn.Module]:
         for member in value.values() if isinstance(value, dict) else [value]:
             if isinstance(member, Teacher):
                 yield from modules_of(member)
+
+
+def tensors_of(teacher: Any) -> list[Tensor]:
+    """Weights and buffers of the models of a teacher."""
+    return [tensor for model in modules_of(teacher) for tensor in (*model.parameters(), *model.buffers())]
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> int:

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from research.models import CachedTeacher
 from research.run import CHOSEN
 from research.terminal import run_command
 from research.training_cli import TrainingCLI
@@ -32,6 +36,13 @@ OBJECTIVES = {
         },
     },
     "gpt2": {"clm": {"class_path": "research.objectives.CausalLM"}},
+    "distilled gpt2": {
+        "clm": {"class_path": "research.objectives.CausalLM"},
+        "kd": {
+            "class_path": "research.objectives.Distillation",
+            "init_args": {"tokens": {"class_path": "research.data.masking.NextToken"}},
+        },
+    },
     "t5": {"spans": {"class_path": "research.objectives.SpanCorruption"}},
 }
 
@@ -43,7 +54,7 @@ class Measured(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         module: Any = pl_module
-        taught = [] if module.teacher is None else list(module.teacher.student.parameters())
+        taught = [] if module.teacher is None else weights(module.teacher)
         states = [t for s in trainer.optimizers[0].state.values() for t in s.values()]
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         self.before = sum(t.numel() * t.element_size() for t in [*module.parameters(), *taught, *states, *gradients])
@@ -59,12 +70,18 @@ class Measured(Callback):
             self.total = max(self.total, self.before + self.allocations.peak)
 
 
+def weights(teacher: Any) -> list[Tensor]:
+    cached = isinstance(teacher, CachedTeacher)
+    return list(teacher._output.values()) if cached else list(teacher.student.parameters())
+
+
 @pytest.fixture
 def recipe(slices: Path, tmp_path: Path, tiny: Callable[..., Any]) -> Callable[..., Path]:
     """``recipe("bert")``: a config of a small model whose rows are full."""
 
     def recipe(kind: str, **settings: Any) -> Path:
         text = {"class_path": "research.data.sources.TextFiles", "init_args": {"paths": str(slices / "wikitext.txt")}}
+        objectives_of, kind = OBJECTIVES[kind], kind.removeprefix("distilled ")
         tokens, sizes = ARCHITECTURES[kind]
         student = {
             "architecture": {"model_type": kind, **sizes},
@@ -72,7 +89,7 @@ def recipe(slices: Path, tmp_path: Path, tiny: Callable[..., Any]) -> Callable[.
         }
         objectives = {
             name: {**told, "init_args": {"stream": "text", **told.get("init_args", {})}}
-            for name, told in OBJECTIVES[kind].items()
+            for name, told in objectives_of.items()
         }
         model: dict[str, Any] = {"student": student | settings, "objectives": objectives}
         if "kd" in objectives:
@@ -129,6 +146,38 @@ def test_memory_is_that_of_a_real_step(
     path = recipe(kind, **settings)
     plan, real = planned(path, capsys), measured(path)
     assert plan["strategies"]["one"]["total"] == pytest.approx(real, rel=0.1)
+
+
+@pytest.mark.parametrize("k", [None, 8])
+def test_a_cached_teacher_is_read_as_its_cache_is(
+    k: int | None, recipe: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = recipe("distilled gpt2"), tmp_path / "cache"
+    live = planned(path, capsys)
+    config = yaml.safe_load(path.read_text())
+    told = {"path": str(folder), "teacher": config["model"]["teacher"]}
+    config["model"]["teacher"] = {"class_path": "research.models.CachedTeacher", "init_args": told}
+    path.write_text(yaml.safe_dump(config))
+    more = [] if k is None else ["--k", str(k)]
+    before = planned(path, capsys, *more)
+    assert not folder.exists()
+    assert run_command(["teacher", "cache", "--config", str(path), *more]) == 0
+    capsys.readouterr()
+    plan = planned(path, capsys)  # the cache says by itself what it keeps
+    assert {name: plan[name] for name in ("teacher", "flops", "strategies")} == {
+        name: before[name] for name in ("teacher", "flops", "strategies")
+    }
+
+    (written,) = folder.glob("*/*.arrow")
+    rows = pa.ipc.open_file(written).get_batch(0).drop_columns(["key"])
+    of_each = sum(np.diff(column.offsets) * (column.type.value_type.bit_width // 8) for column in rows)
+    assert plan["teacher"]["read_per_token"] * plan["tokens"] == 16 * of_each.max() > 0
+
+    output = 700 * 64
+    assert plan["teacher"]["parameters"] == (output if k is None else 0)
+    forward = round(live["teacher"]["share_of_flops"] * live["flops"])
+    assert plan["flops"] == live["flops"] - forward - (0 if k is None else 2 * 16 * 63 * output)
+    assert plan["strategies"]["one"]["total"] == pytest.approx(measured(path), rel=0.1)
 
 
 def test_flops_are_those_of_the_formulas(

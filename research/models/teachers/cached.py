@@ -78,7 +78,7 @@ class CachedAnswer(Answer):
             told = f"{absent} of the {len(ranks)} rows of a batch are not in the cache {self.teacher.path}"
             why = "it was written for other texts, views, steps or another seed"
             raise UserError(f"data.streams.{self.stream}: {told}: {why}; add them: {COMMAND} {self.teacher.path}")
-        return table.read(ranks)
+        return {name: torch.from_numpy(np.concatenate(cells)) for name, cells in table.read(ranks).items()}
 
 
 class CachedTeacher(Teacher):

@@ -14,11 +14,21 @@ from research.data.sampling.loss_driven import LossDriven
 from research.data.shards import explained
 from research.data.tokenised import tokenizer_fingerprint
 from research.errors import UserError
+from research.models import Student
 from research.models.teachers.cached import CachedTeacher
 from research.models.teachers.caching.manifest import Manifest
 from research.models.teachers.caching.recorder import Recorder
 from research.models.teachers.caching.writer import Writer
 from research.training_cli import TrainingCLI
+
+HELP_K = "likeliest tokens kept of each distribution over the vocabulary; without it all can be had"
+
+
+def check_k(k: int | None, student: Student) -> None:
+    """Refuse a ``--k`` that is none, or as many as there are."""
+    size = len(student.tokenizer)
+    if k is not None and not 0 < k < size:
+        raise UserError(f"--k is {k}; it must be at least 1 and below the vocabulary's {size}")
 
 
 class Caching(TrainingCLI):
@@ -30,8 +40,7 @@ class Caching(TrainingCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         parser.add_argument("--path", type=str | None, default=None, help="folder of the cache")
-        told = "likeliest tokens kept of each distribution over the vocabulary; without it all can be had"
-        parser.add_argument("--k", type=int | None, default=None, help=told)
+        parser.add_argument("--k", type=int | None, default=None, help=HELP_K)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         sys.argv[1:] = ["teacher", "cache", *self.arguments[1:]]  # what further processes are started with
@@ -39,9 +48,7 @@ class Caching(TrainingCLI):
         teacher, folder = self._teacher()
         if isinstance(self.datamodule.mixture, LossDriven):
             raise UserError("data.mixture: LossDriven goes by the losses of training, so its batches are not known yet")
-        size = len(model.student.tokenizer)
-        if config.k is not None and not 0 < config.k < size:
-            raise UserError(f"--k is {config.k}; it must be at least 1 and below the vocabulary's {size}")
+        check_k(config.k, model.student)
         recorder = Recorder(teacher, config.k)
         object.__setattr__(model, "teacher", recorder)
         self.datamodule.connect(model, config.seed_everything)

@@ -21,8 +21,8 @@ from research.models.teachers.teacher import Answer
 from research.step import Encoded
 
 OUTPUT = "output.safetensors"
-Columns = Mapping[str, Sequence[np.ndarray]]
-"""The cells of N rows, by column."""
+Columns = Mapping[str, Tensor]
+"""The cells of N rows, end to end, by column."""
 
 
 class Kind(ABC):
@@ -33,8 +33,16 @@ class Kind(ABC):
     def name(self) -> str: ...
 
     @abstractmethod
+    def kept(self, answer: Answer, tokens: Tokens) -> dict[str, tuple[Tensor, Sequence[int]]]:
+        """What to keep of an answer to ``tokens``, by column: that of N rows end to end, and the size (N,) of each."""
+
     def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
-        """What to keep of an answer to ``tokens``, by row; what all rows share goes into ``folder``."""
+        """What to keep of an answer, by row; what all rows share goes into ``folder``."""
+        kept = {name: flat.cpu().split(list(sizes)) for name, (flat, sizes) in self.kept(answer, tokens).items()}
+        return [
+            {name: part.numpy() for name, part in zip(kept, row, strict=True)}
+            for row in zip(*kept.values(), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,13 @@ class Classes(Kind):
     def name(self) -> str:
         return "-".join(filter(None, ("classes", self.task, self.probe)))
 
-    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
-        logits = answer.class_logits(self.task).float().cpu().numpy()
-        return [{"logits": part.ravel()} for part in np.split(logits, np.cumsum(documents(tokens))[:-1])]
+    def kept(self, answer: Answer, tokens: Tokens) -> dict[str, tuple[Tensor, Sequence[int]]]:
+        logits = answer.class_logits(self.task).float()
+        return {"logits": (logits.flatten(), (documents(tokens) * logits.shape[1]).tolist())}
 
     def logits(self, columns: Columns, tokens: Tokens) -> Tensor:
         """(N, C), a row a document where several are packed in one."""
-        flat = np.concatenate(columns["logits"])
-        return torch.from_numpy(flat.reshape(int(documents(tokens).sum()), -1))
+        return columns["logits"].view(int(documents(tokens).sum()), -1)
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,13 @@ class Embeddings(Kind):
 
     name = "embeddings"
 
-    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
-        pooled = answer.embedding().to(torch.float16).cpu().numpy()
-        return [{"embedding": part.ravel()} for part in np.split(pooled, np.cumsum(documents(tokens))[:-1])]
+    def kept(self, answer: Answer, tokens: Tokens) -> dict[str, tuple[Tensor, Sequence[int]]]:
+        pooled = answer.embedding().to(torch.float16)
+        return {"embedding": (pooled.flatten(), (documents(tokens) * pooled.shape[1]).tolist())}
 
     def embedding(self, columns: Columns, tokens: Tokens) -> Tensor:
         """(N, H), a row a document where several are packed in one."""
-        flat = np.concatenate(columns["embedding"]).astype(np.float32)
-        return torch.from_numpy(flat.reshape(int(documents(tokens).sum()), -1))
+        return columns["embedding"].float().view(int(documents(tokens).sum()), -1)
 
 
 class Witness(VocabularyHead):
@@ -99,31 +105,28 @@ class TopTokens(Kind):
     def name(self) -> str:
         return f"tokens-{self.temperature}"
 
-    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+    def kept(self, answer: Answer, tokens: Tokens) -> dict[str, tuple[Tensor, Sequence[int]]]:
         head = Witness(answer).seen
-        narrow = np.min_scalar_type(len(head.weight) - 1)
         parts = [self._top(part, head) for part in head.features.split(CHUNK)]
-        top, log_p = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+        top, log_p = (torch.cat(part) for part in zip(*parts, strict=True))
         counts = labelled(tokens)
-        return [
-            {
-                "token": t.numpy().astype(narrow).ravel(),
-                "log_probability": p[:, :-1].numpy().astype(np.float16).ravel(),
-                "log_rest": p[:, -1].numpy().astype(np.float32),
-            }
-            for t, p in zip(top.split(counts), log_p.split(counts), strict=True)
-        ]
+        of_each = [self.k * count for count in counts]
+        return {
+            "token": (top.to(narrowest(len(head.weight))).flatten(), of_each),
+            "log_probability": (log_p[:, :-1].to(torch.float16).flatten(), of_each),
+            "log_rest": (log_p[:, -1], counts),
+        }
 
     def divergence(self, columns: Columns, head: VocabularyHead, loss: RowLoss) -> Tensor:
         """Mean over positions, between distributions over k + 1 outcomes."""
-        top = np.concatenate(columns["token"]).astype(np.int64).reshape(-1, self.k)
-        log_p = np.concatenate(columns["log_probability"]).astype(np.float32).reshape(-1, self.k)
-        log_p = np.concatenate([log_p, np.concatenate(columns["log_rest"])[:, None]], axis=1)
+        top = columns["token"].long().view(-1, self.k)
+        log_p = columns["log_probability"].float().view(-1, self.k)
+        log_p = torch.cat([log_p, columns["log_rest"][:, None]], dim=1)
 
         def one(mine: Tensor, top: Tensor, theirs: Tensor) -> Tensor:
             return loss(collapsed(mine / self.temperature, top), theirs)
 
-        return head.mean(one, *(torch.from_numpy(part).to(head.features.device) for part in (top, log_p)))
+        return head.mean(one, *(part.to(head.features.device) for part in (top, log_p)))
 
     @torch.no_grad()
     def _top(self, features: Tensor, head: VocabularyHead) -> tuple[Tensor, Tensor]:
@@ -142,22 +145,29 @@ class Features(Kind):
 
     name = "features"
 
-    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+    def kept(self, answer: Answer, tokens: Tokens) -> dict[str, tuple[Tensor, Sequence[int]]]:
+        features = Witness(answer).seen.features.to(torch.float16)
+        return {"feature": (features.flatten(), [features.shape[1] * count for count in labelled(tokens)])}
+
+    def layer(self, answer: Answer) -> dict[str, Tensor]:
+        """The teacher's output layer: ``weight`` (V, H), and ``bias`` (V,) if it has one."""
         head = Witness(answer).seen
+        return {"weight": head.weight} if head.bias is None else {"weight": head.weight, "bias": head.bias}
+
+    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
         path = folder / OUTPUT
         if not path.exists():
-            layer = {"weight": head.weight} if head.bias is None else {"weight": head.weight, "bias": head.bias}
+            layer = {name: part.detach().cpu().contiguous() for name, part in self.layer(answer).items()}
             with explained(folder):
                 building = path.with_suffix(f".building-{os.getpid()}")
-                save_file({name: part.detach().cpu().contiguous() for name, part in layer.items()}, building)
+                save_file(layer, building)
                 building.replace(path)
-        features = head.features.to(torch.float16).cpu().split(labelled(tokens))
-        return [{"feature": part.numpy().ravel()} for part in features]
+        return super().cells(answer, tokens, folder)
 
     def head(self, columns: Columns, layer: Mapping[str, Tensor]) -> VocabularyHead:
         """The teacher's head at the labelled positions."""
         weight = layer["weight"]
-        features = torch.from_numpy(np.concatenate(columns["feature"])).to(weight).view(-1, weight.shape[1])
+        features = columns["feature"].to(weight).view(-1, weight.shape[1])
         return VocabularyHead(features, weight, layer.get("bias"))
 
 
@@ -167,38 +177,49 @@ class States(Kind):
 
     name = "states"
 
-    def cells(self, answer: Answer, tokens: Tokens, folder: Path) -> list[Cells]:
+    def kept(self, answer: Answer, tokens: Tokens) -> dict[str, tuple[Tensor, Sequence[int]]]:
         hidden, memory = answer.encoded.hidden, answer.encoded.memory
         longest, written = ends(tokens)
 
-        def halves(states: Tensor, stops: np.ndarray) -> list[np.ndarray]:
-            rows = states.to(torch.float16).cpu().numpy()
-            return [row[:stop].ravel() for row, stop in zip(rows, stops, strict=True)]
+        def halves(states: Tensor, stops: np.ndarray) -> tuple[Tensor, Sequence[int]]:
+            real = states[before(stops, states.shape[1], states.device)].to(torch.float16)
+            return real.flatten(), (stops * states.shape[2]).tolist()
 
-        both = halves(hidden, written), halves(memory, longest if memory is not hidden else np.zeros_like(longest))
-        return [{"hidden": h, "memory": m} for h, m in zip(*both, strict=True)]
+        beside = longest if memory is not hidden else np.zeros_like(longest)
+        return {"hidden": halves(hidden, written), "memory": halves(memory, beside)}
 
     def encoded(self, columns: Columns, tokens: Tokens) -> Encoded:
-        _, written = ends(tokens)
-        width = len(columns["hidden"][0]) // int(written[0])
+        longest, written = ends(tokens)
+        width = len(columns["hidden"]) // int(written.sum())
 
-        def padded(cells: Sequence[np.ndarray], length: int) -> Tensor:
-            out = np.zeros((len(cells), length, width), np.float32)
-            for row, cell in zip(out, cells, strict=True):
-                row[: len(cell) // width] = cell.reshape(-1, width)
-            return torch.from_numpy(out).to(tokens.ids.device)
+        def padded(name: str, stops: np.ndarray, length: int) -> Tensor:
+            states = columns[name].to(tokens.ids.device, torch.float32).view(-1, width)
+            out = states.new_zeros(len(stops), length, width)
+            out[before(stops, length, out.device)] = states
+            return out
 
         if tokens.decoder_ids is None:
-            hidden = padded(columns["hidden"], tokens.ids.shape[1])
+            hidden = padded("hidden", written, tokens.ids.shape[1])
             return Encoded(hidden, hidden, tokens)
-        hidden = padded(columns["hidden"], tokens.decoder_ids.shape[1])
-        return Encoded(hidden, padded(columns["memory"], tokens.ids.shape[1]), tokens)
+        hidden = padded("hidden", written, tokens.decoder_ids.shape[1])
+        return Encoded(hidden, padded("memory", longest, tokens.ids.shape[1]), tokens)
 
 
 def collapsed(logits: Tensor, top: Tensor) -> Tensor:
     """Logits (m, V) over a vocabulary to those (m, k + 1) of k + 1 outcomes: the tokens ``top`` (m, k), or another."""
     rest = logits.scatter(-1, top, -torch.inf).logsumexp(-1, keepdim=True)
     return torch.cat([logits.gather(-1, top), rest], dim=-1)
+
+
+def before(stops: np.ndarray, length: int, device: torch.device) -> Tensor:
+    """(N, length) bool: the places before the stop (N,) of their row."""
+    return torch.arange(length, device=device) < torch.from_numpy(stops).to(device)[:, None]
+
+
+def narrowest(outcomes: int) -> torch.dtype:
+    """The type of least bytes that has so many values, from 0 on."""
+    types = (torch.uint8, torch.uint16, torch.uint32)
+    return next(narrow for narrow in types if outcomes <= 2 ** (8 * narrow.itemsize))
 
 
 def labelled(tokens: Tokens) -> list[int]:

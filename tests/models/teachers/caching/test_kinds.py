@@ -20,9 +20,9 @@ from research.step import Clean
 VIEWS = {"bert": Masked(0.4), "gpt2": NextToken(), "t5": SpanCorrupted(0.4)}
 
 
-def columns(cells: Any) -> dict[str, list[np.ndarray]]:
-    """As a table gives them back."""
-    return {name: [row[name] for row in cells] for name in cells[0]}
+def columns(cells: Any) -> dict[str, Tensor]:
+    """As a cache gives them back."""
+    return {name: torch.from_numpy(np.concatenate([row[name] for row in cells])) for name in cells[0]}
 
 
 def answer_of(student: Student, tokens: Tokens) -> LiveAnswer:
@@ -65,7 +65,11 @@ def test_likeliest_tokens_and_the_rest(
     tokens = batch_of(student, texts, [VIEWS[name]]).views[VIEWS[name]]
     kind, t = TopTokens(2.0, k=20), 2.0
     kept = columns(kind.cells(answer_of(teacher, tokens), tokens, tmp_path))
-    assert {cell.dtype for cell in kept["log_probability"]} == {np.dtype(np.float16)}
+    assert {name: part.dtype for name, part in kept.items()} == {
+        "token": torch.uint16,
+        "log_probability": torch.float16,
+        "log_rest": torch.float32,
+    }
     head = student.vocabulary_head(student(tokens).at_labels()[0])
     loss = kind.divergence(kept, head, kl)
 
