@@ -110,13 +110,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--questions", type=int, default=60, help="test questions that are explained")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="none: the tables alone")
     asked = parser.parse_args()
     os.chdir(ROOT)
     path = HERE / "results.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     made = {"command": " ".join(["python", "experiments/explanation/run.py", *sys.argv[1:]]), "commit": commit(),
             "seeds": asked.seeds}  # fmt: skip
+    if not asked.parts:
+        written(results)
     if "words" in asked.parts:
         found = [
             once(f"words-{asked.questions}", seed, lambda seed: words(seed, asked.questions)) for seed in asked.seeds

@@ -1,5 +1,6 @@
 """From figures to tables."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ def shown(values: list[float]) -> str:
     return f"{of.mean:.3f}" + (f" ± {of.half:.3f}" if of.half is not None else "")
 
 
+def compared(differences: np.ndarray) -> str:
+    """The 95% interval of the mean of differences (seeds, examples), and a p."""
+    low, high, p = resampled(differences)
+    return f"{low:+.3f} to {high:+.3f} (p {p:.2g})"
+
+
 def report(results: dict[str, Any]) -> str:
     lines: list[str] = []
     if "words" in results:
@@ -24,8 +31,9 @@ def report(results: dict[str, Any]) -> str:
         lines += ["### Examples", "", *_examples(results["examples"]["figures"]), "", _made(results["examples"]), ""]
     return "\n".join([
         *lines,
-        "Mean over seeds and half the width of its 95% interval (Student's t); differences from random by the "
-        "bootstrap over seeds and questions, with Student's t for few seeds. Seconds are of the processor, a question.",
+        "Mean over seeds and half the width of its 95% interval (Student's t); differences between methods by the "
+        "bootstrap over seeds and questions, with Student's t for few seeds; those of areas seed by seed, by "
+        "Student's t. All intervals are of 95%. Seconds are of the processor, a question.",
     ])  # fmt: skip
 
 
@@ -41,16 +49,24 @@ def _words(figures: dict[str, list[dict[str, Any]]]) -> list[str]:
         for name, sign in zip(FIGURES, (1, -1), strict=True):
             values = np.array([one[name] for one in seeds])
             cells.append(shown([*values.mean(1)]))
-            low, high, p = resampled(sign * (values - base[name]))
-            cells.append("-" if method == BASE else f"{low:+.3f} to {high:+.3f} (p {p:.2g})")
+            cells.append("-" if method == BASE else compared(sign * (values - base[name])))
         seconds = "-" if method == BASE else shown([one["seconds"] for one in seeds])
         lines.append(f"| {method} | {' | '.join(cells)} | {seconds} |")
+    lines += ["", f"| difference | {' | '.join(FIGURES)} |", "|---|---|---|"]
+    for second, first in combinations((method for method in figures if method != BASE), 2):
+        pairs = [[np.array([one[name] for one in figures[method]]) for method in (first, second)] for name in FIGURES]
+        cells = [compared(of_first - of_second) for of_first, of_second in pairs]
+        lines.append(f"| {first} less {second} | {' | '.join(cells)} |")
     return lines
 
 
 def _examples(figures: list[dict[str, float]]) -> list[str]:
-    rows = [f"| {name} | {shown([one[name] for one in figures])} |" for name in figures[0]]
-    return ["| wrong labels first, by | area under the curve |", "|---|---|", *rows]
+    first, rows = next(iter(figures[0])), []
+    for name in figures[0]:
+        of = interval([one[name] - one[first] for one in figures])
+        above = "-" if name == first or of.half is None else f"{of.mean:+.3f} ({of.low:+.3f} to {of.high:+.3f})"
+        rows.append(f"| {name} | {shown([one[name] for one in figures])} | {above} |")
+    return [f"| wrong labels first, by | area under the curve | above {first} |", "|---|---|---|", *rows]
 
 
 def _made(part: dict[str, Any]) -> str:

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 
 class Sparsity(Callback, Whole):
-    """After each optimiser step a share of each linear map in the layers is set to zero.
+    """Trains with a growing share of each linear map in the layers masked: it counts as zero in the forward pass.
 
     The share at progress t is ``share (1 - (1 - u)^3)`` with ``u = (t - start) / (end - start)`` within [0, 1] (Zhu &
-    Gupta 2017, arXiv:1710.01878). A weight that was zero can come back by its gradient. The figure is logged as
-    ``test/sparsity``, and weights that are zero take as much room as others.
+    Gupta 2017, arXiv:1710.01878). A masked weight keeps its value and has no gradient; it comes back with that value
+    when others have the lowest scores. The student is masked between steps, and so it is saved, tested and exported;
+    the values behind the mask are in the state of the callback. The share of zeros is logged as ``test/sparsity``;
+    they take as much room as other numbers.
 
     Args:
         share: of the weights in the end, in (0, 1).
         by: ``magnitude``: the smallest ``|w|`` go; ``movement``: those of the smallest ``-sum_t w_t g_t`` over all
-            steps, which gradients g move towards zero (Sanh et al. 2020, arXiv:2005.07683).
+            steps, where w is the value, masked or not, and g the gradient of the loss by what the forward pass took for
+            it (Sanh et al. 2020, arXiv:2005.07683).
         start: of training, when the first weights go.
         end: of training, from when on the share stays.
     """
@@ -38,23 +41,30 @@ class Sparsity(Callback, Whole):
             raise UserError(f"trainer.callbacks: Sparsity: start is {start} and end {end}; give 0 <= start < end <= 1")
         self.share, self.by, self.start, self.end = share, by, start, end
         self.moved: dict[str, Tensor] = {}  # the scores of movement by the names of weights
+        self.behind: dict[str, Tensor] = {}  # the values behind the masks, and 0 where there is none
         self.step = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"moved": self.moved}
+        return {"moved": self.moved, "behind": self.behind}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.moved = state_dict["moved"]
+        self.moved, self.behind = state_dict["moved"], state_dict["behind"]
 
     def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         self.step = trainer.global_step
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: "LightningModule", *args: Any) -> None:
-        if self.by == "movement":
-            for name, weight in maps(pl_module).items():
-                if weight.grad is not None:
-                    before = self.moved.get(name, torch.zeros_like(weight)).to(weight.device)
-                    self.moved[name] = before - weight.detach() * weight.grad
+        """Unmask the weights for the optimiser, which gets no gradient of those that were masked."""
+        for name, weight in maps(pl_module).items():
+            if (behind := self.behind.get(name)) is not None:
+                behind = behind.to(weight.device)
+                weight.data.copy_(torch.where(behind != 0, behind, weight.data))
+            if weight.grad is not None:
+                if self.by == "movement":  # a gradient that overflowed in half precision says nothing
+                    finite = weight.grad.nan_to_num(0.0, 0.0, 0.0)
+                    self.moved[name] = self.scores(name, weight) - weight.detach() * finite
+                if behind is not None:
+                    weight.grad.masked_fill_(behind != 0, 0.0)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: "LightningModule", *args: Any) -> None:
         if trainer.global_step == self.step:  # between accumulated batches
@@ -63,13 +73,20 @@ class Sparsity(Callback, Whole):
         module: Any = pl_module
         share = self.now(self.step / module.total_steps)
         for name, weight in maps(pl_module).items() if share else ():
-            scores = self.moved[name] if self.by == "movement" else weight.detach().abs()
-            weight.data.masked_fill_(lowest(scores, share), 0.0)
+            mask = lowest(self.scores(name, weight), share)
+            self.behind[name] = weight.detach().masked_fill(~mask, 0.0)
+            weight.data.masked_fill_(mask, 0.0)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         weights = maps(pl_module).values()
         zeros = sum(int((weight == 0).sum()) for weight in weights)
         pl_module.log("test/sparsity", zeros / sum(weight.numel() for weight in weights), logger=False)
+
+    def scores(self, name: str, weight: Tensor) -> Tensor:
+        """Of each weight of a map; the lowest are masked."""
+        if self.by == "magnitude":
+            return weight.detach().abs()
+        return self.moved.get(name, torch.zeros_like(weight)).to(weight.device)
 
     def now(self, progress: float) -> float:
         """The share at a progress in [0, 1]."""

@@ -18,6 +18,7 @@ from research.arguments import Parser
 from research.errors import UserError
 
 FIRST = "as it was"
+TASKS = ("classify", "multilabel", "regress")
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +45,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--heads", type=float, metavar="SHARE", help="of attention heads to leave out, in (0, 1): "
                         "those that matter least to the loss on the task's training texts")  # fmt: skip
     parser.add_argument("--vocabulary", nargs="*", metavar="FILE", help="keep the tokens that texts use: those that "
-                        "the run read, and those of files of texts")  # fmt: skip
+                        "the run read, but for private streams, and those of files of texts")  # fmt: skip
     parser.add_argument("--vocab-size", type=int, metavar="TOKENS", help="the most that --vocabulary keeps")
     parser.add_argument("--embedding-size", type=int, metavar="SIZE", help="a word embedding so wide, and a map")
     parser.add_argument("--rank", type=int, help="of the linear maps in the layers")
@@ -79,6 +80,8 @@ def compress(chosen: argparse.Namespace, folder: Path) -> None:
         keep_layers(backbone, student.family, chosen.layers, student.config)
     if chosen.vocabulary is not None:
         trim(chosen, model, trained, checkpoint)
+    if chosen.heads is not None and (task := model.task(chosen.task, *TASKS)) in trained.private:
+        raise UserError(f"--heads: would choose by texts of the private stream '{task}' without noise; leave it out")
     made = asked(chosen, model, checkpoint)
     for given in made:
         method_of(given).apply(backbone, student.family)
@@ -86,14 +89,18 @@ def compress(chosen: argparse.Namespace, folder: Path) -> None:
 
 
 def trim(chosen: argparse.Namespace, model: Any, trained: Any, checkpoint: Path) -> None:
-    """Leave the student the tokens of the texts that it was trained on, and of the files."""
+    """Leave the student the tokens of the texts that it was trained on, but for private ones, and of the files."""
     from itertools import chain
 
     from research.inference.reading import records
     from research.models.trimmed import cut_vocabulary, rows_of, texts_of, trimmed
 
     student = model.student
-    texts = [read_by(model, trained, checkpoint, name) for name in trained.streams]
+    public = [name for name in trained.streams if name not in trained.private]
+    if not public and not chosen.vocabulary:
+        raise UserError("--vocabulary: all streams of the run are private, and its tokens would tell of their texts; "
+                        "give files of public texts")  # fmt: skip
+    texts = [read_by(model, trained, checkpoint, name) for name in public]
     if chosen.vocabulary:
         texts.append(texts_of(records(chosen.vocabulary, "text", None, "utf-8")))
     old = student.tokenizer
@@ -164,7 +171,7 @@ def report(chosen: argparse.Namespace, folder: Path, first: Path) -> str:
     checkpoint = checkpoint_of(chosen.ckpt)
     model = load(checkpoint, decisions=False)
     write_folder(checkpoint, model.student, lasting(methods_of(checkpoint)), first)
-    task = model.task(chosen.task, "classify", "multilabel", "regress")
+    task = model.task(chosen.task, *TASKS)
     folders = {FIRST: first, chosen.output.name: folder, **{path.name: path for path in chosen.beside}}
     data = data_of(checkpoint, model, task)
     check_split(data, chosen.split)

@@ -33,6 +33,7 @@ class Trained:
         run = run_of(checkpoint, self.name)
         self.config: dict[str, Any] = run["config"]
         self.streams = {name: StreamInfo.restored(info) for name, info in run["streams"].items()}
+        self.private = tuple[str, ...](run.get("privacy", ()))  # the streams that it learnt by DP-SGD
         self._state = checkpoint["state_dict"]  # mapped, not read
         given = dict(self.config["model"]["student"])
         if isinstance(where := given.get("tokenizer"), str):

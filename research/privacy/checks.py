@@ -70,11 +70,12 @@ def check_objective(key: str, objective: Objective, private: tuple[str, ...]) ->
 
 
 def check_trainer(module: "HybridModule", trainer: "Trainer") -> None:
-    """Refuse callbacks that act on losses or keep them, several processes, and weights or gradients in half precision.
+    """Refuse callbacks that act on losses or texts, several processes, and weights or gradients in half precision.
 
     Raises:
         UserError: naming the key.
     """
+    from research.callbacks.group_projection import GroupProjection
     from research.callbacks.loss_guard import LossGuard
     from research.callbacks.meta_learning import MetaLearning
     from research.callbacks.training_dynamics import TrainingDynamics
@@ -86,6 +87,9 @@ def check_trainer(module: "HybridModule", trainer: "Trainer") -> None:
         if isinstance(callback, LossGuard | MetaLearning | TrainingDynamics):
             name = type(callback).__name__
             raise UserError(f"trainer.callbacks: {name} goes by losses, which tell of private examples; leave it out")
+        if isinstance(callback, GroupProjection):
+            told = "GroupProjection changes a head by its texts without noise, whether they are private or not"
+            raise UserError(f"trainer.callbacks: {told}; leave it out")
     if trainer.world_size > 1:
         raise UserError(f"trainer.devices: DP-SGD runs in one process, not in {trainer.world_size}")
     if trainer.precision not in ("32-true", "bf16-mixed", "64-true"):

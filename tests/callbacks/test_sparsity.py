@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
 from research.callbacks import Sparsity
-from research.callbacks.sparsity import lowest
+from research.callbacks.sparsity import maps as maps_of
 from research.errors import UserError
 from research.terminal import run_command
 
@@ -54,16 +57,88 @@ def test_stopped_run_goes_on_with_the_same_weights(by: str, run: Callable[..., P
     assert all(torch.equal(weight, straight[name]) for name, weight in maps(folder).items())
 
 
-def test_movement_takes_what_gradients_move_to_zero() -> None:
-    """A weight that is large and on its way to zero goes; one that is small and on its way from it stays."""
-    linear = nn.Linear(2, 1, bias=False)
-    linear.weight.data = torch.tensor([[2.0, 0.1]])
-    moved = torch.zeros(1, 2)
-    for gradient in (torch.tensor([[0.5, -0.5]]),) * 3:
-        moved = moved - linear.weight.detach() * gradient
-        linear.weight.data -= 0.1 * gradient
-    assert lowest(moved, 0.5).tolist() == [[True, False]]
-    assert lowest(linear.weight.detach().abs(), 0.5).tolist() == [[False, True]]
+class Lowest(torch.autograd.Function):
+    """0 for the lowest of scores and 1 for others, whose gradient passes straight through (Sanh et al. 2020)."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, count: int) -> Tensor:
+        return (scores > scores.flatten().kthvalue(count).values).to(scores)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return gradients[0], None
+
+
+STEPS, RATE, SHARE = 24, 0.02, 0.5
+
+
+def share_after(step: int) -> float:
+    return SHARE * (1 - (1 - min(step / STEPS / 0.7, 1)) ** 3)
+
+
+def by_autograd(student: Any, names: list[str], by: str, loss: Callable[..., Tensor]) -> list[dict[str, Tensor]]:
+    """The masked weights after each step, where masks and their scores are part of the graph."""
+    weights = {name: child.detach().clone().requires_grad_() for name, child in student.model.named_parameters()}
+    scores = {name: torch.zeros_like(weights[name], requires_grad=True) for name in names}
+    optimiser = torch.optim.SGD(weights.values(), RATE)
+
+    def masked(step: int) -> dict[str, Tensor]:
+        made = dict(weights)
+        for name in names if step else ():
+            count = round(share_after(step) * weights[name].numel())
+            score = scores[name] if by == "movement" else weights[name].detach().abs()
+            made[name] = weights[name] * Lowest.apply(score, count)
+        if not step:  # a mask of ones, so that the scores get their gradient
+            made |= {name: weights[name] * (1 + scores[name]) for name in names}
+        return made
+
+    found = []
+    for step in range(STEPS):
+        loss(step, masked(step)).backward()
+        optimiser.step()
+        for score in scores.values():
+            score.data -= score.grad if score.grad is not None else 0.0
+            score.grad = None
+        optimiser.zero_grad()
+        found.append({name: masked(step + 1)[name].detach() for name in names})
+    return found
+
+
+@pytest.mark.parametrize("by", ["magnitude", "movement"])
+def test_masks_are_those_of_autograd(by: Any, tiny: Callable[..., Any]) -> None:
+    """In each step; many a weight comes back, by movement since its score goes on behind the mask."""
+    student = tiny("bert")
+    module: Any = SimpleNamespace(student=student, total_steps=STEPS)
+    ids = torch.arange(5, 5 + 8 * STEPS).view(STEPS, 2, 4)
+    wanted = torch.randn(STEPS, 2, 4, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def loss(step: int, weights: dict[str, Tensor]) -> Tensor:
+        states = torch.func.functional_call(student.model, weights, kwargs={
+            "input_ids": ids[step], "output_hidden_states": True}).hidden_states[-1]  # fmt: skip
+        return (states - wanted[step]).square().mean()
+
+    own = {id(weight) for weight in maps_of(module).values()}
+    names = [name for name, weight in student.model.named_parameters() if id(weight) in own]
+    assert len(names) == 12
+    expected = by_autograd(student, names, by, loss)
+
+    given = dict(student.model.named_parameters())
+    callback, optimiser = Sparsity(SHARE, by), torch.optim.SGD(given.values(), RATE)
+    trainer: Any = SimpleNamespace(global_step=0)
+    callback.on_train_start(trainer, module)
+    for step, of_step in enumerate(expected):
+        loss(step, given).backward()
+        callback.on_before_optimizer_step(trainer, module, optimiser)
+        optimiser.step()
+        optimiser.zero_grad()
+        trainer.global_step += 1
+        callback.on_train_batch_end(trainer, module)
+        for name, weight in of_step.items():
+            torch.testing.assert_close(given[name].data, weight, rtol=1e-9, atol=1e-12)
+    back = sum(
+        int(((before[name] == 0) & (after[name] != 0)).sum()) for before, after in pairwise(expected) for name in names
+    )
+    assert back > 10
 
 
 def test_schedule_is_cubic() -> None:

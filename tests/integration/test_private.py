@@ -1,15 +1,21 @@
 """Private runs of the real program: what they spend is told and never passed; what cannot be private is refused."""
 
+import csv
 import json
 import os
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from research.callbacks.metrics_log import MetricsLog
+from research.compression import command
+from research.errors import UserError
+from research.inference import load
+from research.terminal import run_command
 
 pytest.importorskip("opacus", reason="the extra private is not installed")
 
@@ -97,6 +103,15 @@ WEIGHTED = (
     "{class_path: research.objectives.Classification, init_args: {stream: intents, class_weights: {card_arrival: 2}}}"
 )
 SAMPLED = "{class_path: research.data.Sampled, init_args: {probabilities: {wiki: 0.6, intents: 0.4}, epoch: 7}}"
+PROJECTION = json.dumps(
+    {
+        "class_path": "research.callbacks.GroupProjection",
+        "init_args": {
+            "task": "intents",
+            "source": {"class_path": "research.data.sources.TextFiles", "init_args": {"paths": "texts.txt"}},
+        },
+    }
+)
 TEACHER = ["--model.teacher", "research.models.EMATeacher"]
 DISTIL = "{class_path: research.objectives.Distillation, init_args: {stream: wiki, task: intents}}"
 
@@ -131,6 +146,10 @@ DISTIL = "{class_path: research.objectives.Distillation, init_args: {stream: wik
             "trainer.callbacks: LossGuard goes by losses, which tell",
         ),
         (
+            ["--trainer.callbacks+", PROJECTION],
+            "trainer.callbacks: GroupProjection changes a head by its texts without noise",
+        ),
+        (
             ["--trainer.strategy", "research.strategies.FSDP"],
             "trainer.strategy: DPSGD needs the whole model on each pro",
         ),
@@ -154,8 +173,32 @@ def test_what_cannot_be_private_is_refused(
     assert said.splitlines()[-1].startswith(f"error: {told}") and not program.run_folder("refused").exists()
 
 
-def test_a_plan_is_refused(program: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from research.terminal import run_command
+def test_compress_does_not_read_private_texts(
+    program: Any, slices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    public = tmp_path / "public.txt"
+    public.write_text((slices / "wikitext.txt").read_text()[:4000])
+    short = [*private(), "--trainer.max_steps", "2"]
+    assert program("fit", "both", *short, "--data.streams.wiki.init_args.source.init_args.paths", str(public)) == 0
+    assert program("fit", "alone", *short, "--without", "[mlm, nce]") == 0
 
+    def compress(run: str, *more: str) -> None:
+        given = ["--ckpt", str(program.run_folder(run)), "--output", str(tmp_path), *more]
+        command.compress(command.parsed(given), tmp_path)  # measures nothing
+
+    with pytest.raises(UserError, match="--heads: would choose by texts of the private stream 'intents' without noise"):
+        compress("both", "--heads", "0.5")
+    with pytest.raises(UserError, match="--vocabulary: all streams of the run are private"):
+        compress("alone", "--vocabulary")
+    compress("both", "--vocabulary")
+    before, after = (load(folder).student.tokenizer for folder in (program.run_folder("both"), tmp_path))
+    with (slices / "banking77" / "train.csv").open(newline="") as file:
+        own = {token for row in csv.DictReader(file) for token in before.tokenize(row["text"])}
+    theirs, kept = set(before.tokenize(public.read_text())), after.get_vocab().keys()
+    always = {*before.all_special_tokens, *(token for token in own if len(token.removeprefix("##")) == 1)}
+    assert theirs <= kept and len(own - theirs - always) > 20 and not (own - theirs - always) & kept
+
+
+def test_a_plan_is_refused(program: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["plan", "--config", str(program.folder / "tiny.yaml"), *private()]) == 2
     assert capsys.readouterr().err.startswith("error: model.privacy: plan counts steps of whole batches")
