@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEPS = 60
+STEPS = 90
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="no SLURM"),
@@ -92,7 +92,7 @@ class Cluster:
         done = subprocess.run(command, env=self.environment, cwd=self.program.folder, capture_output=True, text=True)
         return done.stdout
 
-    def wait(self, reached, seconds=300):
+    def wait(self, reached, seconds=900):
         deadline = time.monotonic() + seconds
         while not reached():
             assert time.monotonic() < deadline
@@ -154,17 +154,31 @@ def assert_went_on(slurm, job, word):
     assert f"stopped by {word} after step" in log
 
 
+def wait_for_steps(slurm, program, job):
+    metrics = program.run_folder(f"fit.{job}") / "metrics.csv"
+    slurm.wait(lambda: metrics.exists() and metrics.read_text().count("\n") > 5)
+
+
+def set_time(slurm, job, minutes):
+    slurm("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+
+
 def test_a_job_whose_time_is_up_is_requeued_and_goes_on(slurm, program, alone):
-    job = slurm.submit("--time", "2", "--signal", "USR1@75")
+    """However slow the machine: its time is cut when it trains, and given back when it is in the queue again."""
+    job = slurm.submit("--time", "60", "--signal", "USR1@75")
+    wait_for_steps(slurm, program, job)
+    hours, minutes, _ = slurm.state(job)["RunTime"].split(":")
+    set_time(slurm, job, 60 * int(hours) + int(minutes) + 2)
+    slurm.wait(lambda: slurm.state(job)["Restarts"] == "1")
+    set_time(slurm, job, 60)
     assert_went_on(slurm, job, "SIGUSR1")
     assert_same(program, f"fit.{job}", alone)
     assert [(program.folder / f"cores.{rank}").read_text() for rank in (0, 1)] == ["2", "2"]
 
 
 def test_a_job_that_makes_room_is_requeued_and_goes_on(slurm, program, alone):
-    job = slurm.submit("--time", "10")
-    metrics = program.run_folder(f"fit.{job}") / "metrics.csv"
-    slurm.wait(lambda: metrics.exists() and metrics.read_text().count("\n") > 5)
+    job = slurm.submit("--time", "60")
+    wait_for_steps(slurm, program, job)
     slurm("sbatch", "--partition", "high", "--nodes", "2", "--time", "1", "--output", "/dev/null", "--wrap", "sleep 5")
     assert_went_on(slurm, job, "SIGTERM")
     assert_same(program, f"fit.{job}", alone)
