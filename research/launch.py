@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
@@ -25,6 +25,20 @@ def cluster() -> "ClusterEnvironment | None":
     if SLURMEnvironment.detect():
         return SLURMEnvironment(auto_requeue=False)  # the job's script does it, after our own checkpoint
     return None
+
+
+def take_size(trainer: dict[str, Any]) -> None:
+    """Let torchrun say ``devices`` and ``num_nodes`` of a trainer whose config leaves them open.
+
+    Under ``--nnodes 1:4`` it starts the run again with as many nodes as there are.
+    """
+    if (
+        "GROUP_WORLD_SIZE" in os.environ
+        and trainer.get("devices") in (None, "auto")
+        and trainer.get("num_nodes") in (None, 1)
+    ):
+        trainer["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
+        trainer["num_nodes"] = int(os.environ["GROUP_WORLD_SIZE"])
 
 
 def check_launch(started: "ClusterEnvironment | None", devices: int, nodes: int) -> None:

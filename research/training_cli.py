@@ -31,7 +31,7 @@ from research.config_errors import Refused, build, parsing, refusal
 from research.credentials import check_credentials
 from research.data.mixture import MixtureDataModule
 from research.errors import UserError
-from research.launch import check_launch, cluster
+from research.launch import check_launch, cluster, take_size
 from research.module import HybridModule
 from research.precision import check_precision
 from research.privacy.checks import check_trainer
@@ -195,6 +195,7 @@ class TrainingCLI(LightningCLI):
         trainer["plugins"] = [*trainer["plugins"], checkpoint_io, *([started] if started else [])]
         trainer["default_root_dir"] = str(self.folder)
         trainer["enable_checkpointing"] = fitting or any(isinstance(callback, Checkpoint) for callback in given)
+        take_size(trainer)
         try:
             made = Trainer(**trainer)
         except (MisconfigurationException, TypeError, ValueError) as error:

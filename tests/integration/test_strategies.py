@@ -146,7 +146,13 @@ class Node:
             )
             (commands / name).chmod(0o755)
         path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
-        job = {"SLURM_JOB_ID": str(number), "SLURM_JOB_NAME": "fit", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2"}
+        job = {
+            "SLURM_JOB_ID": str(number),
+            "SLURM_JOB_NAME": "fit",
+            "SLURM_NNODES": "1",
+            "SLURM_NTASKS_PER_NODE": "2",
+            "SLURM_CPUS_PER_TASK": "1",
+        }
         self.environment = program.environment() | job | {"LITTLE_NODES": str(self.state), "PATH": path}
         self.name = f"fit.{number}"
         self.line = ["bash", str(ROOT / "configs/cluster/fit.sbatch"), "--config", str(program.folder / "tiny.yaml"),
