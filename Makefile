@@ -18,7 +18,7 @@ quickstart: $(INSTALLED) ## install, train the small example and its twin, test 
 test: $(INSTALLED) ## install and run the tests; PYTEST_ARGS="-m slow" for the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-drill: $(INSTALLED) ## break runs and divide them among processes, in full: hours on two cores
+drill: $(INSTALLED) ## break runs and divide them among processes, in full, which takes long
 	$(BIN)/python experiments/faults/drill.py
 	$(BIN)/python experiments/processes/equality.py
 
