@@ -3,7 +3,7 @@ INSTALLED := .venv/installed
 SPHINX := $(BIN)/python -m sphinx --conf-dir docs --fail-on-warning --keep-going --fresh-env --quiet --doctree-dir build/doctrees
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint docs notebooks links audit format clean
+.PHONY: help quickstart test drill lint docs notebooks links audit format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ quickstart: $(INSTALLED) ## install, train the small example and its twin, test 
 
 test: $(INSTALLED) ## install and run the tests; PYTEST_ARGS="-m slow" for the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+drill: $(INSTALLED) ## break runs and divide them among processes, in full, which takes long
+	$(BIN)/python experiments/faults/drill.py
+	$(BIN)/python experiments/processes/equality.py
 
 lint: $(INSTALLED) docs ## check style, format, types, the code for what is unsafe, and the documents
 	$(BIN)/ruff check

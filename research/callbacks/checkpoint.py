@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities import rank_zero_only
 
 from research.checkpoints import LAST, PREVIOUS
 from research.checkpoints.writing import AtomicCheckpointIO, remove, unfinished
@@ -97,6 +98,7 @@ class ResumeCheckpoint(Checkpoint):
             trainer.save_checkpoint(self.path)
             self.saved_at = trainer.global_step
 
+    @rank_zero_only
     def _say(self) -> None:
         """Tell once of a checkpoint that could not be written."""
         if self.io.error not in (None, self.said):
@@ -108,7 +110,7 @@ class ResumeCheckpoint(Checkpoint):
         self._save(trainer)
         self.io.wait()
         if (error := trainer.strategy.broadcast(self.io.error)) is not None:
-            raise error
+            raise error if trainer.is_global_zero else SystemExit(2)  # one process says it
 
     def _tidy(self, resumed: str | Path | None) -> None:
         """Remove what a killed run left unfinished, and let the run's last checkpoint be the one it goes on from."""

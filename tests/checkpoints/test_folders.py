@@ -2,6 +2,8 @@
 
 import errno
 import os
+import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,14 @@ class Strategy(Folders):
         return obj
 
 
-def process(rank: int, place: Path, kind: type[AtomicCheckpointIO]) -> None:
+def join(rank: int, place: Path) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{place}/store", rank=rank, world_size=2, timeout=timedelta(seconds=60)
     )
+
+
+def process(rank: int, place: Path, kind: type[AtomicCheckpointIO]) -> None:
+    join(rank, place)
     mesh = init_device_mesh("cpu", (2,))
     weight, moment = (distribute_tensor(whole.clone(), mesh, [Shard(0)]) for whole in (WEIGHT, MOMENT))
     strategy = Strategy(rank, kind())
@@ -93,3 +99,45 @@ def test_two_processes_write_together(kind: type[AtomicCheckpointIO], tmp_path: 
     command = ["checkpoint", "consolidate", str(tmp_path / "last.ckpt"), "--output", str(tmp_path / "one.ckpt")]
     assert run_command(command) == 0
     assert load_checkpoint(tmp_path / "one.ckpt")["global_step"] == 2
+
+
+def dies(*given: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_while_it_writes(rank: int, place: Path, kind: type[AtomicCheckpointIO], dying: int) -> None:
+    """The other one hears of it long before the processes' time to wait is over, which is a minute."""
+    join(rank, place)
+    weight = distribute_tensor(WEIGHT.clone(), init_device_mesh("cpu", (2,)), [Shard(0)])
+    strategy = Strategy(rank, kind())
+
+    def save(step: int) -> None:
+        checkpoint = {"state_dict": {"w": weight}, "optimizer_states": [], "global_step": step, "hybrid": {}}
+        strategy.save_checkpoint(checkpoint, place / "last.ckpt")
+        strategy.checkpoint_io.wait()
+
+    save(1)
+    if rank == dying:
+        folders.digests = dies  # its shard is written by then
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"(?i)gloo|connection"):
+        save(2)
+    assert time.monotonic() - began < 30
+    os._exit(0)
+
+
+@pytest.mark.parametrize("dying", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("kind", [pytest.param(AtomicCheckpointIO, marks=pytest.mark.slow), AsyncCheckpointIO])
+def test_a_process_is_killed_while_it_writes(kind: type[AtomicCheckpointIO], dying: int, tmp_path: Path) -> None:
+    """What it leaves unfinished has not the checkpoint's name: the folder before it is there, and whole."""
+    started = mp.start_processes(  # type: ignore[no-untyped-call]
+        killed_while_it_writes, (tmp_path, kind, dying), nprocs=2, join=False, start_method="spawn"
+    )
+    for each in started.processes:
+        each.join(timeout=120)
+    assert [each.exitcode for each in started.processes] == [-signal.SIGKILL if i == dying else 0 for i in range(2)]
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["last.ckpt"]
+    assert (tmp_path / ".last.ckpt.new").is_dir()
+    whole = consolidated(tmp_path / "last.ckpt", "--ckpt")
+    assert whole["global_step"] == 1
+    torch.testing.assert_close(whole["state_dict"]["w"], WEIGHT, rtol=0, atol=0)

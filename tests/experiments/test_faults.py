@@ -39,21 +39,40 @@ def test_the_first_process_of_two_is_killed(script: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_other_kinds(script: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("on", [
+    "one process", "two processes", "two under torchrun", "two, shards", "two, shards beside", "one, beside",
+    "one, streamed", "one, W&B silent", "one, guard skips", "one, guard rolls back",
+])  # fmt: skip
+def test_each_way(script: Any, tmp_path: Path, on: str) -> None:
     drill = script("drill")
-    for family, mode, on in zip(("t5", "bert", "gpt2"), ("joint", "sampled", "joint"), drill.FAULTS, strict=True):
-        done = drill.drill(family, mode, on, tmp_path)
-        assert done["equal"] and len(done["faults"]) == len(drill.FAULTS[on])
+    way = drill.WAYS[on]
+    done = drill.drill(*way.runs[-1], on, tmp_path)
+    assert done["equal"] and [fault["fault"] for fault in done["faults"]] == list(way.faults), done
+    for fault in done["faults"]:
+        assert not fault["left running"] and fault["seconds to end"] < 120, fault
+        full = [line for line in fault["said"] if "cannot be written" in line]
+        assert len(full) == (fault["fault"] == "disk full"), "one process says it"
+    if "guard" in on:
+        bad = done["bad steps"]
+        assert bad["not_finite"] and bad["spikes"] and bool(bad["rolled_back"]) == (on == "one, guard rolls back")
+
+
+def test_no_way_is_left_untested(script: Any) -> None:
+    (marks,) = (mark for mark in test_each_way.pytestmark if mark.name == "parametrize")  # type: ignore[attr-defined]
+    assert set(marks.args[1]) == script("drill").WAYS.keys()
 
 
 def test_the_table_counts_what_was_not_equal(script: Any) -> None:
+    """A loader's worker is none of the run's own processes."""
     fault = {"fault": "all", "at step": 7, "steps lost": 2, "seconds to end": 0.1, "exit status": -9,
              "left running": 0}  # fmt: skip
-    run = {"family": "bert", "mode": "joint", "on": "one process", "faults": [fault]}
+    run = {"family": "bert", "mode": "joint", "on": "one process", "command": "c", "commit": "x", "bad steps": None,
+           "faults": [fault, fault | {"fault": "worker"}]}  # fmt: skip
     runs = [run | {"equal": True}, run | {"equal": False, "faults": [fault | {"steps lost": 5}]}]
-    lines = script("drill").page({"command": "c", "commit": "x", "runs": runs})
+    lines = script("drill").page(runs)
     assert "| `kill -9` of all processes | one process | 2 | 1 | 5 | 0.1 | 0 | -9 |" in lines
-    assert any("2 faults, 2 of them `kill -9`, in 2 runs: 1 of these" in line for line in lines)
+    counted = "3 faults, 2 of them `kill -9` of a run or of a rank and 1 of a loader's worker, in 2 runs: 1 of these"
+    assert any(counted in line for line in lines)
 
 
 def test_the_slope_is_that_of_the_samples(script: Any) -> None:

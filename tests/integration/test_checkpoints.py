@@ -114,35 +114,14 @@ def test_the_best_are_kept_also_after_a_stop(program, after_step):
     assert program("test", "best", *arguments, "--ckpt_path", chosen) == 0
 
 
-DIVIDED = '''
-from lightning.pytorch.strategies import ModelParallelStrategy
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-
-from research.checkpoints.folders import Folders
-
-
-class FSDP2(Folders, ModelParallelStrategy):
-    """Over the whole module, on CPUs too."""
-
-    sharded = True
-
-    def setup_environment(self):
-        self._data_parallel_size, self._tensor_parallel_size = self.num_nodes * self.num_processes, 1
-        super().setup_environment()
-
-    def setup(self, trainer):
-        fully_shard(self.model, mesh=self.device_mesh["data_parallel"])
-        register_fsdp_forward_method(self.model, "training_step")
-        super().setup(trainer)
-'''
+SHARDS = "{class_path: research.strategies.FSDP, init_args: {state_dict_type: sharded}}"
 
 
 @pytest.mark.slow  # processes are started three times, two each
 def test_shards_of_two_processes(program, tmp_path, capsys):
     """A damaged shard is found, and the folder before it used; one file made of a folder goes on in one process."""
-    (program.folder / "divided.py").write_text(DIVIDED)
-    steps = ["--trainer.gradient_clip_val", "null", "--trainer.limit_val_batches", "0", "--run.checkpoint_every", "3"]
-    two = [*steps, "--trainer.strategy", "{class_path: divided.FSDP2}", "--trainer.devices", "2"]
+    steps = ["--run.checkpoint_every", "3"]
+    two = [*steps, "--trainer.strategy", SHARDS, "--trainer.devices", "2"]
 
     def fit(*more):
         process = program.start("fit", "divided", *more)
