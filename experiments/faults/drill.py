@@ -7,6 +7,7 @@ python experiments/faults/drill.py --quick          # one family and mode in eac
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -118,7 +119,7 @@ def drill(family: str, mode: str, on: str, folder: Path) -> dict[str, Any]:
         print(f"{family} {mode} on {on}: {error}", file=sys.stderr)
         equal = False
     print(f"{family} {mode} on {on}: {len(trial.found)} faults, {'equal' if equal else 'DIFFERENT'}", flush=True)
-    told = {"command": " ".join(["python", *sys.argv]), "commit": commit(), "bad steps": counts}
+    told = {"command": shlex.join(["python", *sys.argv]), "commit": commit(), "bad steps": counts}
     return {"family": family, "mode": mode, "on": on, **told, "equal": equal, "faults": trial.found}
 
 

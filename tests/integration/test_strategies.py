@@ -124,19 +124,6 @@ def test_a_run_goes_on_by_another_strategy(program, ddp, before, after):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 2)])
-def test_shards_go_on_among_another_number_of_processes(program, ddp, before, after):
-    run = f"shards-{before}-then-{after}"
-    for count, stop, more in ((before, 11, []), (after, None, ["--ckpt_path", "last"])):
-        chosen = strategy("fsdp", "--trainer.strategy.init_args.state_dict_type", "sharded")
-        chosen += ["--trainer.devices", str(count), *more]
-        side_by_side(program, count, (program.arguments("fit", run, *chosen), stop))
-        last = program.run_folder(run) / "checkpoints" / "last.ckpt"
-        assert len(list(last.glob("*.distcp"))) == count, "a part of each process"
-    assert_close(program, run, ddp)
-
-
-@pytest.mark.slow
 def test_four_processes(program):
     runs = [
         (program.arguments("fit", f"{name}-4", *strategy(name), "--trainer.devices", "4"), None)
