@@ -1,6 +1,6 @@
 """Does a run depend on the number of processes? Fits each case with one, two and four, and compares all steps' losses.
 
-python experiments/processes/equality.py                       # every case, some ten minutes on two cores
+python experiments/processes/equality.py                       # every case
 python experiments/processes/equality.py --cases joint t5 --processes 1 2
 """
 
@@ -9,78 +9,79 @@ import csv
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import yaml
+from cases import ARCHITECTURES, CASES, Case
+
 from research.ablation.results import commit
+from research.sharding import Whole, is_sharded
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DATA = ROOT / "data"
-DDP = ["--config", str(ROOT / "configs/strategy/ddp.yaml")]
-SAMPLED = [
-    "--data.mixture",
-    "{class_path: research.data.sampling.Temperature, init_args: {temperature: 2.0, epoch: 25}}",
-]
-LOSS_DRIVEN = ["--data.mixture", "{class_path: research.data.sampling.LossDriven, init_args: {every: 10, epoch: 25}}"]
-PCGRAD = [
-    "--model.weighting",
-    "{class_path: research.weighting.Aggregation, init_args: {aggregator: {class_path: torchjd.aggregation.PCGrad}}}",
-]
-CASES: dict[str, tuple[str, list[str]]] = {  # a config each, and what is set beside it
-    "joint": ("bert", []),
-    "accumulated": ("bert", ["--trainer.accumulate_grad_batches", "2"]),
-    "sampled": ("bert", SAMPLED),
-    "sampled, accumulated": ("bert", [*SAMPLED, "--trainer.accumulate_grad_batches", "3"]),
-    "loss-driven": ("bert", LOSS_DRIVEN),
-    "uncertainty": ("bert", ["--model.weighting", "{class_path: research.weighting.Uncertainty}"]),
-    "gradnorm": ("bert", ["--model.weighting", "{class_path: research.weighting.GradNorm}"]),
-    "pcgrad": ("bert", PCGRAD),
-    "gpt2": ("gpt2", []),
-    "gpt2, accumulated": ("gpt2", ["--trainer.accumulate_grad_batches", "2"]),
-    "t5": ("t5", []),
-}
-ARCHITECTURES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "bert": ("wordpiece", {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2,
-                           "intermediate_size": 64, "max_position_embeddings": 64}),
-    "gpt2": ("bpe", {"model_type": "gpt2", "n_embd": 32, "n_layer": 3, "n_head": 2, "n_positions": 128}),
-    "t5": ("unigram", {"model_type": "t5", "d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 3, "num_heads": 2}),
-}  # fmt: skip
-MOVED = ("joint", "sampled, accumulated", "gpt2", "t5")  # stopped, and gone on with by other numbers of processes
-MOST = 1e-5  # that two losses may differ
+MOST = 1e-5  # that two figures may differ
+COMPARED = ("loss", "gradient_norm", "weight/", "validation/")
 
 
-def teacher(family: str, folder: Path) -> Path:
-    """A small model of a family, of random weights; the student begins with some of its layers."""
+def backbone(name: str, folder: Path) -> str:
+    """The folder of a small model of random weights, with a tokenizer."""
     from research.data.sources import TextFiles
     from research.models import Student, TrainedTokenizer
 
-    place = folder / family
+    place = folder / name
     if not place.exists():
-        kind, architecture = ARCHITECTURES[family]
+        kind, size, architecture = ARCHITECTURES[name]
         text = TextFiles(str(DATA / "wikitext2/valid.txt"))
-        student = Student(architecture=architecture, tokenizer=TrainedTokenizer(text, vocab_size=600, kind=kind))
+        student = Student(architecture=architecture, tokenizer=TrainedTokenizer(text, vocab_size=size, kind=kind))
         student.build()
         for part in (student.model, student.tokenizer):
             part.save_pretrained(str(place))
-    return place
+    return str(place)
+
+
+def config(case: Case, folder: Path) -> Path:
+    """The case's file with models made for it, and without what its strategy refuses."""
+    run = yaml.safe_load((HERE / f"{case.config}.yaml").read_text())
+    model = run["model"]
+    for settings in (model["student"], model["teacher"]["init_args"]):
+        settings["backbone"] = backbone(settings["backbone"], folder)
+    if is_sharded(case.strategy):
+        model["objectives"] = {
+            name: objective
+            for name, objective in model["objectives"].items()
+            if not issubclass(imported(objective["class_path"]), Whole)
+        }
+    path = folder / f"{case.config}-{case.strategy}.yaml"
+    path.write_text(yaml.safe_dump(run, sort_keys=False))
+    return path
+
+
+def imported(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    found: type = getattr(import_module(module), name)
+    return found
 
 
 def started(name: str, case: str, processes: int, folder: Path, steps: int) -> "subprocess.Popen[str]":
     """A run of a case, which goes on where the last one of its name stopped."""
-    config, settings = CASES[case]
-    model = str(teacher(config, folder))
-    many = [*DDP, "--trainer.devices", str(processes)] if processes > 1 else []
-    again = ["--ckpt_path", "last"] if (folder / name).exists() else []
-    line = [sys.executable, "-m", "research.cli", "fit", "--config", str(HERE / f"{config}.yaml"), *many, *settings,
-            *again, "--trainer.max_steps", str(steps), "--run.folder", str(folder), "--run.name", name,
-            "--data.cache", str(folder / "cache"), "--model.student.backbone", model,
-            "--model.teacher.init_args.backbone", model]  # fmt: skip
+    of = CASES[case]
+    strategy = ["--config", str(ROOT / f"configs/strategy/{of.strategy}.yaml"), *of.divided]
+    many = [*strategy, "--trainer.devices", str(processes)] if processes > 1 else []
+    again = ["--ckpt_path", "last"] if (folder / "runs" / name).exists() else []
+    line = [sys.executable, "-m", "research.cli", "fit", "--config", str(config(of, folder)), *many, *of.settings,
+            *again, "--trainer.max_steps", str(steps), "--run.folder", str(folder / "runs"), "--run.name", name,
+            "--data.cache", str(folder / "cache")]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
         line, cwd=DATA.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -94,24 +95,25 @@ def ended(process: "subprocess.Popen[str]", expected: int = 0) -> None:
 
 
 def figures(path: Path) -> list[dict[str, float]]:
-    """The losses of each batch, and what was measured on held-out data, by name."""
+    """Losses, weights and gradient norm of each batch, and what was measured on held-out data, by name."""
     with path.open(newline="") as file:
-        return [
-            {k: float(v) for k, v in row.items() if v and (k.startswith("loss") or k.startswith("validation/"))}
-            for row in csv.DictReader(file)
-        ]
+        return [{k: float(v) for k, v in row.items() if v and k.startswith(COMPARED)} for row in csv.DictReader(file)]
+
+
+def named(case: str, end: object) -> str:
+    return "-".join([*re.findall(r"\w+", case), str(end)])
 
 
 def fit(case: str, processes: int, folder: Path, steps: int) -> list[dict[str, float]]:
-    name = f"{case.replace(', ', '-')}-{processes}"
+    name = named(case, processes)
     ended(started(name, case, processes, folder, steps))
-    return figures(folder / name / "metrics.csv")
+    return figures(folder / "runs" / name / "metrics.csv")
 
 
 def moved(case: str, numbers: list[int], folder: Path, steps: int) -> list[dict[str, float]]:
     """One run that is stopped after equal parts of its steps, and goes on with another number of processes."""
-    name = f"{case.replace(', ', '-')}-moved"
-    metrics = folder / name / "metrics.csv"
+    name = named(case, "moved")
+    metrics = folder / "runs" / name / "metrics.csv"
     for i, number in enumerate(numbers, 1):
         process = started(name, case, number, folder, steps)
         if i == len(numbers):
@@ -140,19 +142,31 @@ def differences(one: list[dict[str, float]], other: list[dict[str, float]]) -> d
     return out
 
 
+def vacuous(run: list[dict[str, float]], moving: Iterable[str]) -> list[str]:
+    """The losses that never exceed what two may differ by, and what of ``moving`` does not move: both show nothing."""
+    seen: dict[str, list[float]] = defaultdict(list)
+    for row in run:
+        for name, value in row.items():
+            seen[name].append(value)
+    still = [name for name, values in seen.items() if name.startswith("loss") and max(map(abs, values)) <= MOST]
+    return still + [name for name in moving if len(set(seen[name])) < 2]
+
+
 def compare(case: str, processes: list[int], folder: Path, steps: int) -> list[dict[str, Any]]:
     first, *others = processes
     alone, runs = fit(case, first, folder, steps), {str(n): fit(case, n, folder, steps) for n in others}
-    if case in MOVED:
+    if CASES[case].moved:
         runs["then ".join(f"{n} " for n in processes).strip()] = moved(case, processes, folder, steps)
+    idle = vacuous(alone, CASES[case].moving)
     out = []
     for name, run in runs.items():
         apart = differences(alone, run)
         worst = max(apart, key=lambda name: apart[name])
         objectives = {name.split("/")[1] for name in apart if name.startswith("loss/")}
-        out.append({"case": case, "processes": name, "against": first, "batches": len(alone), "figures": len(apart),
-                    "objectives": len(objectives), "largest difference": apart[worst], "of": worst,
-                    "equal": apart[worst] <= MOST})  # fmt: skip
+        out.append({"case": case, "config": CASES[case].config, "strategy": CASES[case].strategy, "processes": name,
+                    "against": first, "batches": len(alone), "figures": len(apart), "objectives": len(objectives),
+                    "largest difference": apart[worst], "of": worst, "vacuous": idle,
+                    "equal": apart[worst] <= MOST and not idle})  # fmt: skip
         print(json.dumps(out[-1]), flush=True)
     return out
 
@@ -167,7 +181,7 @@ def main() -> None:
         rows = [row for case in args.cases for row in compare(case, args.processes, Path(folder), args.steps)]
     if args.cases == list(CASES):
         write(rows, args)
-    sys.exit(0 if all(row["equal"] for row in rows) else "some losses differ by more than they may")
+    sys.exit(0 if all(row["equal"] for row in rows) else "some figures differ by more than they may, or show nothing")
 
 
 def write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
@@ -180,11 +194,11 @@ def write(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
         "",
         "Differences are relative where a figure is above 1.",
         "",
-        "| case | config | processes | objectives | logged batches | largest difference | of | at most 1e-5 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| case | config | strategy | processes | objectives | logged batches | largest difference | of | equal |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *(
-            f"| {r['case']} | {CASES[r['case']][0]}.yaml | {r['processes']} against {r['against']} | {r['objectives']} "
-            f"| {r['batches']} | {r['largest difference']:.1e} | {r['of'].removeprefix('loss/')} "
+            f"| {r['case']} | {r['config']}.yaml | {r['strategy']} | {r['processes']} against {r['against']} "
+            f"| {r['objectives']} | {r['batches']} | {r['largest difference']:.1e} | {r['of'].removeprefix('loss/')} "
             f"| {'yes' if r['equal'] else '**no**'} |"
             for r in rows
         ),

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
 
 def attention_loss(student: "Attention", teacher: "Attention", real: Tensor) -> Tensor:
-    """``|A_s - A_t|^2`` of the scores A before the softmax, the mean over heads and what real queries may see.
+    """``|A_s - A_t|^2`` of scores A before the softmax, over heads and what a query sees, the mean over real queries.
 
-    The maps are (N, heads, L, L); real (N, L).
+    Each token counts alike, however long its text, so batches of unequal lengths can be weighed by their tokens. The
+    maps are (N, heads, L, L); real (N, L).
     """
-    seen = student.visible() & real[:, None, :, None]
-    difference = (student.scores() - teacher.scores()).square().masked_fill(~seen, 0)
-    return difference.sum() / seen.expand_as(difference).sum()
+    seen = student.visible()
+    squares = (student.scores() - teacher.scores()).square().mean(1, keepdim=True).masked_fill(~seen, 0)
+    return (squares.sum(-1) / seen.sum(-1).clamp_min(1))[:, 0][real].mean()
 
 
 class TinyBERT(LayerDistillation):
-    """``|E_s W_e - E_t|^2 + sum_m (|H_s^m W_h - H_t^g(m)|^2 + |A_s^m - A_t^g(m)|^2)``, each the mean over its elements.
+    """``|E_s W_e - E_t|^2 + sum_m (|H_s^m W_h - H_t^g(m)|^2 + |A_s^m - A_t^g(m)|^2)``, each the mean over its elements,
+    and for A over what each token sees first.
 
     E are embeddings, H hidden states, A attention scores and g the map of layers; W are learnt, and left out where the
     widths are equal. The paper's last term, on logits, is :class:`research.objectives.Distillation`.

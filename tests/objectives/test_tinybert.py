@@ -45,14 +45,28 @@ def test_formula(
         expected += ((mine[m] @ weight.T - theirs[t]) ** 2)[tokens.mask].mean()
         if m:
             first, second = scores_of(my_layers[m - 1], mine[m - 1]), scores_of(their_layers[t - 1], theirs[t - 1])
-            cells = []
+            queries = []
             for row, length in enumerate(tokens.mask.sum(1)):
-                cells.append(((first - second) ** 2)[row, :, :length, :length].flatten())
-            expected += torch.cat(cells).mean()
+                queries.append(((first - second) ** 2)[row, :, :length, :length].mean((0, 2)))
+            expected += torch.cat(queries).mean()
     torch.testing.assert_close(loss, expected, rtol=0, atol=1e-9)
     loss.backward()
     assert all(p.grad.any() for p in objective.parameters())
     assert student.model.base_model.encoder.layer[0].attention.self.key.weight.grad.any()
+
+
+def test_parts_of_a_batch_are_weighed_by_their_tokens(
+    tiny: Any, texts: list[str], batch_of: Any, step_of: Any, teacher_of: Any, learns: Any
+) -> None:
+    """Rows of unequal lengths, apart and together: attention maps have cells by the square of a length."""
+    student, teacher = tiny("bert"), teacher_of(tiny("bert", seed=5))
+    objective = TinyBERT("s")
+    learns(objective, student, teacher)
+    batches = [batch_of(student, part, [Clean()]) for part in (texts, texts[:1], texts[1:])]
+    assert len({int(length) for length in batches[0].views[Clean()].mask.sum(1)}) > 1
+    whole, *parts = (float(objective(step_of(objective, student, each, teacher))) for each in batches)
+    count, *counts = (int(objective.terms(each)) for each in batches)
+    assert whole == pytest.approx(sum(n * loss for n, loss in zip(counts, parts, strict=True)) / count, rel=1e-12)
 
 
 def test_uniform_map() -> None:
