@@ -48,7 +48,7 @@ class Sparsity(Callback, Whole):
         return {"moved": self.moved, "behind": self.behind}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.moved, self.behind = state_dict["moved"], state_dict["behind"]
+        self.moved, self.behind = state_dict["moved"], state_dict.get("behind", {})
 
     def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         self.step = trainer.global_step
