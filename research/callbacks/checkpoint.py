@@ -110,7 +110,7 @@ class ResumeCheckpoint(Checkpoint):
         self._save(trainer)
         self.io.wait()
         if (error := trainer.strategy.broadcast(self.io.error)) is not None:
-            raise error if trainer.is_global_zero else SystemExit(2)  # one process says it
+            raise error
 
     def _tidy(self, resumed: str | Path | None) -> None:
         """Remove what a killed run left unfinished, and let the run's last checkpoint be the one it goes on from."""

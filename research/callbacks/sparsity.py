@@ -6,6 +6,8 @@ import torch
 from lightning import Callback, Trainer
 from torch import Tensor, nn
 
+from research.callbacks.loss_guard import LossGuard
+from research.callbacks.weight_average import WeightAverage
 from research.errors import UserError
 from research.models.compression.maps import is_linear, layers_of
 from research.sharding import Whole
@@ -18,10 +20,10 @@ class Sparsity(Callback, Whole):
     """Trains with a growing share of each linear map in the layers masked: it counts as zero in the forward pass.
 
     The share at progress t is ``share (1 - (1 - u)^3)`` with ``u = (t - start) / (end - start)`` within [0, 1] (Zhu &
-    Gupta 2017, arXiv:1710.01878). A masked weight keeps its value and has no gradient; it comes back with that value
-    when others have the lowest scores. The student is masked between steps, and so it is saved, tested and exported;
-    the values behind the mask are in the state of the callback. The share of zeros is logged as ``test/sparsity``;
-    they take as much room as other numbers.
+    Gupta 2017, arXiv:1710.01878). A masked weight has no gradient and keeps its value, which the optimiser's decay and
+    momentum alone move; it comes back with it when others have the lowest scores. The student is masked between steps,
+    and so it is saved, tested and exported; the values behind the mask are in the state of the callback. The share of
+    zeros is logged as ``test/sparsity``; they take as much room as other numbers.
 
     Args:
         share: of the weights in the end, in (0, 1).
@@ -49,6 +51,17 @@ class Sparsity(Callback, Whole):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.moved, self.behind = state_dict["moved"], state_dict.get("behind", {})
+
+    def on_fit_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
+        """Raises:
+        UserError: beside a callback that has weights of other steps, which have other masks.
+        """
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LossGuard | WeightAverage):
+                name = type(callback).__name__
+                raise UserError(
+                    f"trainer.callbacks: Sparsity masks weights that {name} replaces; leave one of them out"
+                )
 
     def on_train_start(self, trainer: Trainer, pl_module: "LightningModule") -> None:
         self.step = trainer.global_step

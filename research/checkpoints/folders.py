@@ -1,6 +1,7 @@
 """Strategies whose processes write a checkpoint together, each its part, into one folder."""
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ class Folders(Base):
             if self.is_global_zero:
                 (work / META).write_bytes(rest)
             mine = Written(digests(work, self.global_rank))
-        except (CheckpointException, OSError, RuntimeError) as error:
+        except (CheckpointException, Exception) as error:  # whatever it is, the others wait to hear of it
             mine = Written(failure=unwritten(path, error))
         written = [mine] * self.world_size
         dist.all_gather_object(written, mine, self.writers)
@@ -72,6 +73,8 @@ class Folders(Base):
                     remove(work)
             except OSError as error:
                 outcome[0] = outcome[0] or unwritten(path, error)
+                with suppress(OSError):
+                    remove(work)
         dist.broadcast_object_list(outcome, 0, self.writers)
         if outcome[0] is not None:
             raise outcome[0]

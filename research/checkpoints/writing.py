@@ -89,7 +89,7 @@ def remove(path: Path) -> None:
 def unwritten(path: Path, error: BaseException) -> UserError:
     """What to say of a checkpoint that cannot be written."""
     cause = error if isinstance(error, OSError) else error.__context__ or error
-    reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
+    reason = getattr(cause, "strerror", None) or (str(cause).splitlines() or [type(cause).__name__])[0]
     free = ""
     with suppress(OSError):
         free = f"; {shutil.disk_usage(path.parent).free / 1e9:.3g} GB free in {path.parent}"

@@ -30,8 +30,8 @@ class Neighbours:
     """
 
     def __init__(self, model: Model, ckpt: str, path: str, text: str = "text", label: str = "label") -> None:
-        source = source_of(path, text, None, "utf-8", label, "--neighbours")
         with given_by("--neighbours"):
+            source = source_of(path, text, None, "utf-8", label, "--neighbours")
             records = list(source)
         known = {name for info in model.tasks.values() for name in info.labels}
         for record in records:

@@ -93,7 +93,7 @@ class Results:
         """The same answers, all with all columns that any of them has."""
         work = self.part.with_suffix(".new")
         schema = pa.unify_schemas(
-            [pa.schema([]), *(table.schema for table in self._tables())], promote_options="default"
+            [pa.schema([]), *(table.schema for table in self._tables())], promote_options="permissive"
         )
         try:
             with pq.ParquetWriter(work, schema) as writer:

@@ -57,6 +57,15 @@ def test_stopped_run_goes_on_with_the_same_weights(by: str, run: Callable[..., P
     assert all(torch.equal(weight, straight[name]) for name, weight in maps(folder).items())
 
 
+@pytest.mark.parametrize("other", ["LossGuard", "WeightAverage"])
+def test_weights_of_other_steps_are_refused(
+    other: str, run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AssertionError):
+        run("fit", "beside", "--trainer.callbacks+", f"research.callbacks.{other}", share=0.5)
+    assert f"trainer.callbacks: Sparsity masks weights that {other} replaces" in capsys.readouterr().err
+
+
 class Lowest(torch.autograd.Function):
     """0 for the lowest of scores and 1 for others, whose gradient passes straight through (Sanh et al. 2020)."""
 

@@ -106,7 +106,7 @@ def dies(*given: Any) -> Any:
 
 
 def killed_while_it_writes(rank: int, place: Path, kind: type[AtomicCheckpointIO], dying: int) -> None:
-    """The other one hears of it long before the processes' time to wait is over, which is a minute."""
+    """The other one hears of it long before the time that processes wait for each other is over."""
     join(rank, place)
     weight = distribute_tensor(WEIGHT.clone(), init_device_mesh("cpu", (2,)), [Shard(0)])
     strategy = Strategy(rank, kind())
