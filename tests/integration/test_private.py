@@ -180,7 +180,7 @@ def test_compress_does_not_read_private_texts(
     public.write_text((slices / "wikitext.txt").read_text()[:4000])
     short = [*private(), "--trainer.max_steps", "2"]
     assert program("fit", "both", *short, "--data.streams.wiki.init_args.source.init_args.paths", str(public)) == 0
-    assert program("fit", "alone", *short, "--without", "[mlm, nce]") == 0
+    assert program("fit", "all-private", *short, "--without", "[mlm, nce]") == 0
 
     def compress(run: str, *more: str) -> None:
         given = ["--ckpt", str(program.run_folder(run)), "--output", str(tmp_path), *more]
@@ -189,7 +189,7 @@ def test_compress_does_not_read_private_texts(
     with pytest.raises(UserError, match="--heads: would choose by texts of the private stream 'intents' without noise"):
         compress("both", "--heads", "0.5")
     with pytest.raises(UserError, match="--vocabulary: all streams of the run are private"):
-        compress("alone", "--vocabulary")
+        compress("all-private", "--vocabulary")
     compress("both", "--vocabulary")
     before, after = (load(folder).student.tokenizer for folder in (program.run_folder("both"), tmp_path))
     with (slices / "banking77" / "train.csv").open(newline="") as file:
