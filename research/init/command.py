@@ -100,7 +100,7 @@ def told(output: Path, chosen: "Choice", task: "Data | None", corpus: "Data | No
         f"steps       {chosen.steps:,} of batches of {BATCH}: {chosen.why['steps']}",
         f"rate        {chosen.lr:g}, up for a tenth of the steps and then linearly down",
         f"here        at most {duration(run['seconds'])} if all rows are full{cost}; {shown(one['total'], 'B')}"
-        f" of memory of {shown(plan['device']['memory'], 'B')}: {fits}",
+        f" of tensors beside the program itself, of {shown(plan['device']['memory'], 'B')}: {fits}",
     ]
     return [
         *(fill(line, 80, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False) for line in lines),
