@@ -69,10 +69,9 @@ class Folders(Base):
                 if outcome[0] is None:
                     seal(work, {name: digest for each in written for name, digest in each.digests.items()})
                     put_in_place(work, path)
-                else:
-                    remove(work)
             except OSError as error:
-                outcome[0] = outcome[0] or unwritten(path, error)
+                outcome[0] = unwritten(path, error)
+            if outcome[0] is not None:
                 with suppress(OSError):
                     remove(work)
         dist.broadcast_object_list(outcome, 0, self.writers)

@@ -102,7 +102,7 @@ def trim(chosen: argparse.Namespace, model: Any, trained: Any, checkpoint: Path)
                         "give files of public texts")  # fmt: skip
     texts = [read_by(model, trained, checkpoint, name) for name in public]
     if chosen.vocabulary:
-        texts.append(texts_of(records(chosen.vocabulary, "text", None, "utf-8")))
+        texts.append(texts_of(records(chosen.vocabulary, "text", None, option="--vocabulary")))
     old = student.tokenizer
     new = trimmed(old, chain.from_iterable(texts), chosen.vocab_size)
     cut_vocabulary(student.model, rows_of(old, new), student.config)

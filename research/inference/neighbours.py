@@ -31,7 +31,7 @@ class Neighbours:
 
     def __init__(self, model: Model, ckpt: str, path: str, text: str = "text", label: str = "label") -> None:
         with given_by("--neighbours"):
-            source = source_of(path, text, None, "utf-8", label, "--neighbours")
+            source = source_of(path, text, None, "utf-8", label)
             records = list(source)
         known = {name for info in model.tasks.values() for name in info.labels}
         for record in records:

@@ -13,21 +13,21 @@ from research.errors import UserError, given_by
 STDIN = "-"
 
 
-def records(paths: Sequence[str], text: str, text_pair: str | None, encoding: str = "utf-8") -> Iterator[Any]:
-    """The records of the files in their order; ``-`` is standard input.
+def records(
+    paths: Sequence[str], text: str, text_pair: str | None, encoding: str = "utf-8", option: str = "--input"
+) -> Iterator[Any]:
+    """The records of the files in their order, which an ``option`` names; ``-`` is standard input.
 
     Raises:
         UserError: naming the file and line of what is no text.
     """
-    with given_by("--input"):
+    with given_by(option):
         for path in paths:
             yield from standard_input(text, text_pair) if path == STDIN else source_of(path, text, text_pair, encoding)
 
 
-def source_of(
-    path: str, text: str, text_pair: str | None, encoding: str, label: str | None = None, key: str = "--input"
-) -> Source:
-    """The source that reads a file of this ending; ``key`` is the option that names it.
+def source_of(path: str, text: str, text_pair: str | None, encoding: str, label: str | None = None) -> Source:
+    """The source that reads a file of this ending; :func:`research.errors.given_by` says which option names it.
 
     Raises:
         UserError: for another ending.
@@ -38,7 +38,7 @@ def source_of(
     if name.endswith(".txt"):
         if text_pair is not None or label is not None:
             what = "--text-pair" if label is None else "labels"
-            raise UserError(f"{key} {path}: a .txt file has a text a line, and no {what}")
+            raise UserError(f"paths: {path}: a .txt file has a text a line, and no {what}")
         return TextFiles(path, unit="line", encoding=encoding)
     if name.endswith((".jsonl", ".ndjson")):
         return JSONLines(path, text, text_pair, label, encoding=encoding)
@@ -47,7 +47,7 @@ def source_of(
         return CSV(path, text, text_pair, label, delimiter=delimiter, encoding=encoding)
     if name.endswith(".parquet"):
         return Parquet(path, text, text_pair, label)
-    raise UserError(f"{key} {path}: its ending is none of .txt, .jsonl, .csv, .tsv and .parquet")
+    raise UserError(f"paths: {path}: its ending is none of .txt, .jsonl, .csv, .tsv and .parquet")
 
 
 def standard_input(text: str, text_pair: str | None) -> Iterator[Any]:

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     if chosen.outside:
         from research.inference.reading import records
 
-        outside = model.scores(records([chosen.outside], chosen.text, None), task)
+        outside = model.scores(records([chosen.outside], chosen.text, None, option="--outside"), task)
         if not len(outside[0]):
             raise UserError(f"--outside {chosen.outside}: has no texts")
     decisions = fit(wanted, labels, train, validation, outside, names)

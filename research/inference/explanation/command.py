@@ -109,7 +109,7 @@ def explainer(chosen: argparse.Namespace) -> "Explainer":
     influence = None
     if chosen.train:
         with given_by("--train"):
-            examples = list(source_of(chosen.train, chosen.text, None, chosen.encoding, chosen.label, "--train"))
+            examples = list(source_of(chosen.train, chosen.text, None, chosen.encoding, chosen.label))
         texts, labels = [e["text"] for e in examples], [str(e["label"]) for e in examples]
         influence = Influence(models, texts, labels, chosen.task)
     given = chosen.task, chosen.method, chosen.steps, chosen.layers, chosen.maps
